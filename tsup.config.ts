@@ -1,0 +1,22 @@
+import { defineConfig } from "tsup";
+
+// One bundle per public entry point; shared code goes into chunks, so that classes keep one identity.
+export default defineConfig({
+  entry: {
+    index: "src/index.ts",
+    node: "src/node/index.ts",
+    s3: "src/node/s3.ts",
+    vfs: "vfs/index.ts",
+    cli: "server/cli/main.ts",
+    "sql-worker": "vfs/worker/node-worker.ts",
+    "codec-worker": "src/node/codec-worker.ts",
+  },
+  format: ["esm"],
+  target: "node20",
+  platform: "neutral",
+  external: [/^node:/, /^@sqlite\.org/, /^@aws-sdk/, "hash-wasm", "xxhash-wasm", "@bokuweb/zstd-wasm", "commander"],
+  dts: { entry: { index: "src/index.ts", node: "src/node/index.ts", s3: "src/node/s3.ts", vfs: "vfs/index.ts" } },
+  splitting: true,
+  sourcemap: true,
+  clean: true,
+});
