@@ -1,0 +1,143 @@
+/**
+ * The values that the format stores, as the rest of the engine sees them. FORMAT.md says how each becomes bytes; the codecs
+ * beside this file do it. Values are immutable once made.
+ */
+import type {
+  FrameHash,
+  Hash,
+  Lsn,
+  PageCount,
+  PageIdx,
+  PushId,
+  SegmentId,
+  StateChecksum,
+  TimeMs,
+  VolumeId,
+} from "../base/brand.ts";
+import type { PageSet } from "./page-set.ts";
+
+/** Feature bits. A reader refuses (`unsupported_version`) unknown incompatible bits and ignores unknown compatible ones. */
+export interface FeatureBits {
+  /** 32-bit mask. */
+  readonly compatible: number;
+  /** 32-bit mask; reserved: encryption (bit 0), page deltas (bit 1). */
+  readonly incompatible: number;
+}
+
+/** `volumes/<volume>/manifest`, created once. Its hash stands for LSN 0 in parent and jump hashes. */
+export interface Manifest {
+  readonly volume: VolumeId;
+  readonly features: FeatureBits;
+  readonly createdAt: TimeMs;
+  readonly pageSize: number;
+  /** 16 bytes; inherited by forks, so that equal pages have equal digests in a whole family. */
+  readonly digestSeed: Uint8Array;
+  /** 1 = BLAKE3 keyed by the seed, truncated to 128 bits. */
+  readonly digestAlgorithm: number;
+  /** Of a fork: parent first, then its parent …; empty otherwise. LSNs <= lsn live under that volume. */
+  readonly ancestors: readonly { readonly volume: VolumeId; readonly lsn: Lsn }[];
+  /** Opaque, empty while the encryption feature is off. */
+  readonly encryption: Uint8Array;
+}
+
+/** A half-open place within an object: `offset` from the start of that object. */
+export interface Extent {
+  readonly offset: number;
+  readonly length: number;
+}
+
+/** Where one segment of a commit is and what proves it. */
+export interface SegmentRef {
+  /** `undefined`: the segment's bytes are the frame area of the commit object itself. */
+  readonly id: SegmentId | undefined;
+  readonly firstPage: PageIdx;
+  readonly lastPage: PageIdx;
+  /** Size of the whole segment object (or of the inline area), bytes. */
+  readonly length: number;
+  /** Read index: offset from the start of the segment (of the inline area, when inline). */
+  readonly index: Extent;
+  readonly indexHash: Hash;
+  /** Digest area, likewise. */
+  readonly digests: Extent;
+  readonly digestsHash: Hash;
+}
+
+/** One band as the header names it. Band j (1-based position in `bands`) covers (lsn - 2^j, lsn - 2^(j-1)]. */
+export interface BandRef {
+  readonly length: number;
+  readonly hash: Hash;
+  /** True: the bytes are in `rollups/<~lsn>` rather than in the commit object. Apart bands are always the oldest ones. */
+  readonly apart: boolean;
+}
+
+export interface CommitHeader {
+  readonly volume: VolumeId;
+  readonly lsn: Lsn;
+  readonly features: FeatureBits;
+  /** hashes[j] is the hash of commit lsn - 2^j, for every 2^j that divides lsn; hashes[0] is the parent; LSN 0 = manifest. */
+  readonly jumpHashes: readonly Hash[];
+  readonly pageSize: number;
+  readonly pageCount: PageCount;
+  /** The lowest page count passed through since the parent (including this one's): older pages above it are gone. */
+  readonly lowestPageCount: PageCount;
+  /** Exact length in bytes: in (pageCount - 1) * pageSize < byteLength <= pageCount * pageSize, or 0 with no page. */
+  readonly byteLength: number;
+  /** Pages whose bytes are in the segments. Disjoint from `zeroed`. */
+  readonly changed: PageSet;
+  /** Pages that became all zeros: no bytes are stored. */
+  readonly zeroed: PageSet;
+  /** Never before the parent's. */
+  readonly time: TimeMs;
+  readonly pushId: PushId;
+  readonly stateChecksum: StateChecksum;
+  /** Newest checkpoint known to the writer. */
+  readonly checkpoint: { readonly lsn: Lsn; readonly hash: Hash } | undefined;
+  /** Sorted by firstPage, page ranges disjoint. */
+  readonly segments: readonly SegmentRef[];
+  /** One per power of two 2^j, j >= 1, that divides lsn, newest first. */
+  readonly bands: readonly BandRef[];
+}
+
+/** Merged changes of the commits in (from, to]: which commit wrote each surviving page last. */
+export interface Rollup {
+  /** Exclusive. */
+  readonly from: Lsn;
+  /** Inclusive. */
+  readonly to: Lsn;
+  /** Lowest page count passed through in the interval: pages above it written at or before `from` are gone. */
+  readonly lowestPageCount: PageCount;
+  /** Only commits with at least one surviving page; newest first; page sets disjoint. */
+  readonly writers: readonly RollupWriter[];
+}
+
+export interface RollupWriter {
+  readonly lsn: Lsn;
+  readonly hash: Hash;
+  /** Changed or zeroed there, and by no later commit of the rollup. */
+  readonly pages: PageSet;
+}
+
+/** How a frame's bytes are compressed. */
+export type FrameCodec = "raw" | "deflate-raw" | "zstd";
+
+/** One frame as the read index lists it, with its place already added up. */
+export interface FrameRef {
+  /** From the start of the segment (of the inline area, when inline). */
+  readonly offset: number;
+  readonly length: number;
+  readonly codec: FrameCodec;
+  readonly hash: FrameHash;
+}
+
+/**
+ * A segment's read index, decoded. Page with rank r in `pages` is in frame floor(r / framePages), at slot r mod framePages;
+ * so is its digest: 16 bytes at 16 * r of the digest area.
+ */
+export interface ReadIndex {
+  readonly pageSize: number;
+  /** Pages per frame; the last frame may hold fewer. */
+  readonly framePages: number;
+  readonly pages: PageSet;
+  readonly frameCount: number;
+  frame(i: number): FrameRef;
+}

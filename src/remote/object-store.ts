@@ -1,0 +1,69 @@
+/**
+ * The contract of the shared, remote side: a flat map from keys to immutable byte strings. Backends (memory, file system, S3,
+ * HTTP) implement it; wrappers (retry, metrics, fault injection) decorate it; `test/contracts/object-store.ts` checks it.
+ */
+
+export interface ByteRange {
+  readonly offset: number;
+  readonly length: number;
+}
+
+export interface GetOptions {
+  /** Only these bytes; clamped to the object's end. A range that starts at or past the end gives zero bytes. */
+  readonly range?: ByteRange;
+  readonly signal?: AbortSignal;
+}
+
+export interface PutOptions {
+  /** Create only: exactly one of any number of racing calls answers "created". Needs a body given whole. */
+  readonly ifAbsent?: boolean;
+  readonly signal?: AbortSignal;
+}
+
+export interface ListOptions {
+  /** Only keys strictly after this one, in byte order. */
+  readonly startAfter?: string;
+  /** At most so many entries; default 1000. */
+  readonly limit?: number;
+  readonly signal?: AbortSignal;
+}
+
+export interface ListEntry {
+  readonly key: string;
+  /** Stored size in bytes. */
+  readonly size: number;
+}
+
+/** A whole body, or one that is streamed: then it is never whole in memory. */
+export type Body = Uint8Array | AsyncIterable<Uint8Array>;
+
+/** What a backend can do, as data. */
+export interface StoreCapabilities {
+  readonly write: boolean;
+  readonly list: boolean;
+  /** Whether `ifAbsent` is known to be honoured; "unknown" means: probe before the first write (`probeConditionalCreate`). */
+  readonly conditionalCreate: "yes" | "no" | "unknown";
+}
+
+/**
+ * Obligations:
+ * - An object is visible whole or not at all; after `put` resolves, every later `get` and `list` of any client sees it, and it
+ *   survives a crash of the process and of the machine.
+ * - An absent key is `undefined` from `get`, and is ignored by `delete`. Losing a conditional create is a value, "exists".
+ * - `get` returns bytes that the caller owns. `put` does not keep the body after it settles, and never changes it.
+ * - Keys are non-empty, `/`-separated, at most 900 bytes of UTF-8, without empty, `.` or `..` parts, control characters or
+ *   backslash: anything else is `invalid`.
+ * - Failures are PagefoldErrors: `unavailable` (retryable or not), `unauthorized`, `forbidden`, `quota`, `not_found` (the store
+ *   itself: its bucket or directory is missing), `aborted`, `invalid`. After a failed `put` the object may or may not exist.
+ */
+export interface ObjectStore {
+  /** Where this store is, for messages: "s3://bucket/prefix", "file:///data/store", "memory:". Carries no secret. */
+  readonly url: string;
+  readonly capabilities: StoreCapabilities;
+  get(key: string, options?: GetOptions): Promise<Uint8Array | undefined>;
+  put(key: string, body: Body, options?: PutOptions): Promise<"created" | "exists">;
+  /** Entries in ascending byte order of their keys. */
+  list(prefix: string, options?: ListOptions): Promise<ListEntry[]>;
+  delete(keys: readonly string[], options?: { readonly signal?: AbortSignal }): Promise<void>;
+  close(): Promise<void>;
+}
