@@ -7,5 +7,7 @@ export default defineConfig({
     maxWorkers: 2,
     testTimeout: 60_000,
     hookTimeout: 60_000,
+    // The last line of a run is the plain count; see test/reporter.ts.
+    reporters: [["default", { summary: false }], "./test/reporter.ts"],
   },
 });

@@ -1,3 +1,5 @@
+import { systemRuntime } from "./runtime.ts";
+
 /**
  * Diagnostics. The engine reports counters, histograms and spans to a `Recorder`; the default one does nothing and costs one
  * virtual call. Names are dotted, lower case, unit last: `remote.get.count`, `fault.duration_ms`.
@@ -33,7 +35,7 @@ export class MemoryRecorder implements Recorder {
   readonly distributions = new Map<string, Distribution>();
   readonly #monotonic: () => number;
 
-  constructor(monotonic: () => number = () => performance.now()) {
+  constructor(monotonic: () => number = systemRuntime.monotonic) {
     this.#monotonic = monotonic;
   }
 
