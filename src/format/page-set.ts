@@ -249,7 +249,11 @@ export class PageSetBuilder {
   /** Adds a run that starts at or after the start of the last one; overlapping or adjacent runs melt together. */
   mergeRun(first: number, last: number): this {
     assert(
-      first >= 1 && first <= last && last <= MAX_PAGE_COUNT && Number.isInteger(first) && Number.isInteger(last),
+      first >= 1 &&
+        first <= last &&
+        last <= MAX_PAGE_COUNT &&
+        Number.isInteger(first) &&
+        Number.isInteger(last),
       `bad page run ${first}-${last}`,
     );
     const previousLast = this.#length === 0 ? -1 : this.#bounds[this.#length - 1]!;
