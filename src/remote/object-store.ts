@@ -23,7 +23,7 @@ export interface PutOptions {
 export interface ListOptions {
   /** Only keys strictly after this one, in byte order. */
   readonly startAfter?: string;
-  /** At most so many entries; default 1000. */
+  /** At most so many entries; default 1000. Fewer come only where there are no more. */
   readonly limit?: number;
   readonly signal?: AbortSignal;
 }
@@ -34,7 +34,7 @@ export interface ListEntry {
   readonly size: number;
 }
 
-/** A whole body, or one that is streamed: then it is never whole in memory. */
+/** A whole body, or one that is streamed, in chunks of any size: then it is never whole in memory. */
 export type Body = Uint8Array | AsyncIterable<Uint8Array>;
 
 /** What a backend can do, as data. */
@@ -50,9 +50,13 @@ export interface StoreCapabilities {
  * - An object is visible whole or not at all; after `put` resolves, every later `get` and `list` of any client sees it, and it
  *   survives a crash of the process and of the machine.
  * - An absent key is `undefined` from `get`, and is ignored by `delete`. Losing a conditional create is a value, "exists".
- * - `get` returns bytes that the caller owns. `put` does not keep the body after it settles, and never changes it.
+ * - `get` returns bytes that the caller owns. `put` does not keep the body after it settles, and never changes it; it is done
+ *   with a chunk of a streamed body when it asks for the next one. A stream that throws leaves the key as it was.
+ * - `put` with `ifAbsent` may answer "exists" because an attempt of the very same call came through unseen; callers that need
+ *   to know whose object it is read it back.
  * - Keys are non-empty, `/`-separated, at most 900 bytes of UTF-8, without empty, `.` or `..` parts, control characters or
- *   backslash: anything else is `invalid`.
+ *   backslash: anything else is `invalid`. No key is also the directory of another (`a` and `a/b`): a backend may refuse the
+ *   second with `invalid`.
  * - Failures are PagefoldErrors: `unavailable` (retryable or not), `unauthorized`, `forbidden`, `quota`, `not_found` (the store
  *   itself: its bucket or directory is missing), `aborted`, `invalid`. After a failed `put` the object may or may not exist.
  */
