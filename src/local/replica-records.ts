@@ -124,7 +124,8 @@ export function decodeTagRecord(payload: Uint8Array): TagRecord {
 export function encodeSyncRecord(record: SyncRecord): Uint8Array {
   const writer = new ByteWriter().u32(record.handle).u8(record.whole ? 1 : 0);
   writer.varint(record.header.length).bytes(record.header).varint(record.rollups.length);
-  for (const { from, to, bytes } of record.rollups) writer.varint(from).varint(to).varint(bytes.length).bytes(bytes);
+  for (const { from, to, bytes } of record.rollups)
+    writer.varint(from).varint(to).varint(bytes.length).bytes(bytes);
   return writer.finish();
 }
 
@@ -144,7 +145,11 @@ export function decodeSyncRecord(payload: Uint8Array): SyncRecord {
 }
 
 /** The parts of a spill record: what precedes the pages, then the pages themselves (not copied). */
-export function encodeSpillRecord(record: Omit<SpillRecord, "batch">, pages: PageSet, sums: BigUint64Array): Uint8Array {
+export function encodeSpillRecord(
+  record: Omit<SpillRecord, "batch">,
+  pages: PageSet,
+  sums: BigUint64Array,
+): Uint8Array {
   const writer = new ByteWriter().u32(record.handle).u64(record.transaction);
   return writeBatch(writer, pages, sums).finish();
 }
@@ -154,7 +159,11 @@ export function decodeSpillRecord(payload: Uint8Array): SpillRecord {
   return { handle: reader.u32(), transaction: reader.u64(), batch: readBatch(reader, payload) };
 }
 
-export function encodeCommitRecord(record: Omit<CommitRecord, "batch">, pages: PageSet, sums: BigUint64Array): Uint8Array {
+export function encodeCommitRecord(
+  record: Omit<CommitRecord, "batch">,
+  pages: PageSet,
+  sums: BigUint64Array,
+): Uint8Array {
   const writer = new ByteWriter().u32(record.handle).u64(record.sequence).u64(record.transaction);
   writer.varint(record.pageCount).varint(record.lowestPageCount).varint(record.byteLength).u64(record.time);
   writePageSet(writer, record.zeroed);

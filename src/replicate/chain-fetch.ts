@@ -1,0 +1,179 @@
+/**
+ * Learns a stretch of a remote log in one or two round trips: steps back over rollups whose names are known by arithmetic, all
+ * fetched in parallel, each verified along the jump hashes before anything of it is used. Callers decide what to do with the steps.
+ */
+import type { Hash, Lsn } from "../base/brand.ts";
+import { PagefoldError } from "../base/errors.ts";
+import { COMMIT_PREFIX_BYTES, commitHeaderLength, type DecodedCommit, decodeCommit } from "../format/commit-codec.ts";
+import type { Codecs } from "../format/codecs.ts";
+import { type JumpStep, pathDown } from "../format/jumps.ts";
+import { commitKey, rollupKey } from "../format/keys.ts";
+import type { Rollup } from "../format/model.ts";
+import { decodeRollup, rollupOfCommit } from "../format/rollup-codec.ts";
+import type { ObjectStore } from "../remote/object-store.ts";
+import type { CommitDirectory } from "../volume/commit-directory.ts";
+import type { ChainStep } from "../volume/remote-state.ts";
+
+export interface ChainFetchOptions {
+  readonly store: ObjectStore;
+  readonly directory: CommitDirectory;
+  readonly codecs: Codecs;
+  /** The known end: its hash must be what the log says of that LSN. */
+  readonly from: { readonly lsn: Lsn; readonly hash: Hash };
+  readonly to: Lsn;
+  readonly signal?: AbortSignal | undefined;
+}
+
+/**
+ * The verified steps that lead from `from` to `to`, oldest first.
+ * @throws `not_found` when a commit on the way is missing, `corrupt` when one does not verify, `diverged` when the log's history
+ * is another than the one that `from` belongs to (a store restored from a backup, say).
+ */
+export async function fetchChain(options: ChainFetchOptions): Promise<ChainStep[]> {
+  const path = pathDown(options.to, options.from.lsn);
+  const fetched = await Promise.all(path.map((jump) => fetchJump(options, jump)));
+  const steps = fetched.flat();
+  verifyChain(options, steps);
+  for (const step of steps) {
+    options.directory.learnHash(step.header.lsn, step.hash);
+    options.directory.learn(step.commit);
+    for (const rollup of step.rollups) for (const writer of rollup.writers) options.directory.learnHash(writer.lsn, writer.hash);
+  }
+  return steps.reverse();
+}
+
+interface FetchedStep extends ChainStep {
+  readonly commit: DecodedCommit;
+  /** Which jump hash of the header proves the next step. */
+  readonly jump: number;
+}
+
+/** One jump: the commit's header and so many bands; where a band stored apart is lost, the same way in smaller jumps. */
+async function fetchJump(options: ChainFetchOptions, jump: JumpStep): Promise<FetchedStep[]> {
+  const { store, directory, codecs, signal } = options;
+  const volume = directory.volumeOf(jump.lsn);
+  const key = commitKey(volume, jump.lsn);
+  const wherefrom = { volume, lsn: jump.lsn, key };
+  let bytes = await getFrom(store, key, 0, firstGuess(options, jump), signal);
+  if (bytes === undefined) {
+    throw new PagefoldError("not_found", `commit ${jump.lsn} of volume ${volume} is not in ${store.url}; fetch again, or check the store`, {
+      details: wherefrom,
+    });
+  }
+  const headerLength = bytes.length >= COMMIT_PREFIX_BYTES ? commitHeaderLength(bytes) : 0;
+  if (bytes.length < headerLength) bytes = await extend(store, key, bytes, headerLength, signal);
+  const commit = decodeCommit(bytes, codecs.hash, { volume, lsn: jump.lsn });
+  const { header } = commit;
+  const own = rollupOfCommit(header, commit.hash);
+
+  const inline = header.bands.slice(0, jump.step).filter((band) => !band.apart).length;
+  const end = inline === 0 ? commit.headerLength : endOf(commit.bandExtents[inline - 1]!);
+  if (bytes.length < end) bytes = await extend(store, key, bytes, end, signal);
+  const apart =
+    inline < jump.step ? await getFrom(store, rollupKey(volume, jump.lsn), 0, Number.MAX_SAFE_INTEGER, signal) : undefined;
+
+  const rollups: Rollup[] = [own];
+  let apartOffset = 0;
+  for (let j = 1; j <= jump.step; j++) {
+    const band = header.bands[j - 1]!;
+    let stored: Uint8Array;
+    if (band.apart) {
+      if (apart === undefined || apart.length < apartOffset + band.length) break;
+      stored = apart.subarray(apartOffset, apartOffset + band.length);
+      apartOffset += band.length;
+    } else {
+      const { offset, length } = commit.bandExtents[j - 1]!;
+      stored = bytes.subarray(offset, offset + length);
+    }
+    if (codecs.hash.blake3(stored) !== band.hash) {
+      // A rollup apart is a cache: a bad one costs smaller steps. Bands within the commit are part of the log.
+      if (band.apart) break;
+      throw new PagefoldError(
+        "corrupt",
+        `band ${j} of commit ${jump.lsn} of volume ${volume} does not match its hash; run \`pagefold verify\`, or restore the object`,
+        { details: { ...wherefrom, band: j } },
+      );
+    }
+    rollups.push(decodeRollup(stored, bandInterval(jump.lsn, j)));
+  }
+  const reached = rollups.length - 1;
+  const step: FetchedStep = {
+    header,
+    hash: commit.hash,
+    commit,
+    stored: bytes.slice(0, commit.headerLength),
+    from: (jump.lsn - 2 ** reached) as Lsn,
+    rollups,
+    jump: reached,
+  };
+  if (reached === jump.step) return [step];
+  const rest = pathDown(step.from, (jump.lsn - 2 ** jump.step) as Lsn);
+  return [step, ...(await Promise.all(rest.map((smaller) => fetchJump(options, smaller)))).flat()];
+}
+
+/** Band j of commit n covers (n - 2^j, n - 2^(j-1)]. */
+export function bandInterval(lsn: Lsn, j: number): { from: Lsn; to: Lsn } {
+  return { from: (lsn - 2 ** j) as Lsn, to: (lsn - 2 ** (j - 1)) as Lsn };
+}
+
+/** `steps` newest first: each is named by the hash that the one before carries, the last leads to what is known already. */
+function verifyChain(options: ChainFetchOptions, steps: readonly FetchedStep[]): void {
+  let expected: Hash | undefined;
+  for (const step of steps) {
+    if (expected !== undefined && step.hash !== expected) {
+      throw new PagefoldError(
+        "corrupt",
+        `commit ${step.header.lsn} of volume ${step.header.volume} is not the one that later commits name; the store was tampered with or mixed up`,
+        { details: { volume: step.header.volume, lsn: step.header.lsn } },
+      );
+    }
+    expected = step.header.jumpHashes[step.jump];
+  }
+  if (expected !== undefined && expected !== options.from.hash) {
+    const { lsn } = options.from;
+    throw new PagefoldError(
+      lsn === 0 ? "corrupt" : "diverged",
+      lsn === 0
+        ? `the log in ${options.store.url} does not begin with this volume's manifest; the store was tampered with or mixed up`
+        : `the log in ${options.store.url} has another commit ${lsn} than the one this replica holds (was the store restored from a backup?); ` +
+            "clone into an empty directory, or keep the local state as a new volume",
+      { details: { volume: options.directory.volumeOf(options.to), lsn } },
+    );
+  }
+}
+
+/** Enough for the header and bands of ordinary commits, so that a second request is rare; a cold open reads more at once. */
+function firstGuess(options: ChainFetchOptions, jump: JumpStep): number {
+  const cold = options.from.lsn === 0 && jump.lsn === options.to;
+  return Math.min((cold ? 65_536 : 4096) + 64 * 2 ** jump.step, 1_048_576);
+}
+
+function endOf(extent: { offset: number; length: number }): number {
+  return extent.offset + extent.length;
+}
+
+async function getFrom(
+  store: ObjectStore,
+  key: string,
+  offset: number,
+  length: number,
+  signal: AbortSignal | undefined,
+): Promise<Uint8Array | undefined> {
+  return store.get(key, { range: { offset, length }, ...(signal === undefined ? {} : { signal }) });
+}
+
+/** `bytes` made longer, up to `length`; as long as the object is when it ends before. */
+async function extend(
+  store: ObjectStore,
+  key: string,
+  bytes: Uint8Array,
+  length: number,
+  signal: AbortSignal | undefined,
+): Promise<Uint8Array> {
+  const rest = await getFrom(store, key, bytes.length, length - bytes.length, signal);
+  if (rest === undefined || rest.length === 0) return bytes;
+  const whole = new Uint8Array(bytes.length + rest.length);
+  whole.set(bytes);
+  whole.set(rest, bytes.length);
+  return whole;
+}

@@ -1,0 +1,99 @@
+/**
+ * What is known of a volume's commits beside the page table: their verified hashes, and, bounded, their headers, read indexes
+ * and digest areas. Everything here can be forgotten and fetched again; nothing enters before it was verified.
+ */
+import type { Hash, Lsn, VolumeId } from "../base/brand.ts";
+import { PagefoldError } from "../base/errors.ts";
+import { Lru } from "../base/lru.ts";
+import type { DecodedCommit } from "../format/commit-codec.ts";
+import type { Manifest, ReadIndex } from "../format/model.ts";
+
+export interface DirectoryLimits {
+  /** Encoded bytes of headers kept; default 16 MiB. */
+  readonly headerBytes: number;
+  /** Encoded bytes of read indexes kept; default 16 MiB. */
+  readonly indexBytes: number;
+  /** Bytes of digest areas kept; default 16 MiB. */
+  readonly digestBytes: number;
+}
+
+export const defaultDirectoryLimits: DirectoryLimits = {
+  headerBytes: 16 * 2 ** 20,
+  indexBytes: 16 * 2 ** 20,
+  digestBytes: 16 * 2 ** 20,
+};
+
+export class CommitDirectory {
+  readonly manifest: Manifest;
+  readonly #hashes = new Map<Lsn, Hash>();
+  readonly #commits: Lru<Lsn, DecodedCommit>;
+  readonly #indexes: Lru<string, ReadIndex>;
+  readonly #digests: Lru<string, Uint8Array>;
+
+  constructor(manifest: Manifest, limits: DirectoryLimits = defaultDirectoryLimits) {
+    this.manifest = manifest;
+    this.#commits = new Lru(limits.headerBytes);
+    this.#indexes = new Lru(limits.indexBytes);
+    this.#digests = new Lru(limits.digestBytes);
+  }
+
+  /** Under which volume's prefix the commit of an LSN lives: a fork's early LSNs are its ancestors'. */
+  volumeOf(lsn: Lsn): VolumeId {
+    let owner = this.manifest.volume;
+    for (const ancestor of this.manifest.ancestors) {
+      if (lsn > ancestor.lsn) break;
+      owner = ancestor.volume;
+    }
+    return owner;
+  }
+
+  /** The verified hash of a commit that wrote a page of a known state, if it was learned. */
+  hash(lsn: Lsn): Hash | undefined {
+    return this.#hashes.get(lsn);
+  }
+
+  /** @throws `corrupt` when the log named another commit for this LSN before. */
+  learnHash(lsn: Lsn, hash: Hash): void {
+    const known = this.#hashes.get(lsn);
+    if (known === undefined) {
+      this.#hashes.set(lsn, hash);
+    } else if (known !== hash) {
+      const { volume } = this.manifest;
+      throw new PagefoldError(
+        "corrupt",
+        `volume ${volume} names two different commits ${lsn}; a rollup lies: run \`pagefold verify\` on the store`,
+        { details: { volume, lsn } },
+      );
+    }
+  }
+
+  commit(lsn: Lsn): DecodedCommit | undefined {
+    return this.#commits.get(lsn);
+  }
+
+  /** `commit` was verified against the log. */
+  learn(commit: DecodedCommit): void {
+    this.#commits.set(commit.header.lsn, commit, commit.headerLength);
+  }
+
+  index(lsn: Lsn, segment: number): ReadIndex | undefined {
+    return this.#indexes.get(`${lsn}/${segment}`);
+  }
+
+  learnIndex(lsn: Lsn, segment: number, index: ReadIndex, cost: number): void {
+    this.#indexes.set(`${lsn}/${segment}`, index, cost);
+  }
+
+  digests(lsn: Lsn, segment: number): Uint8Array | undefined {
+    return this.#digests.get(`${lsn}/${segment}`);
+  }
+
+  learnDigests(lsn: Lsn, segment: number, digests: Uint8Array): void {
+    this.#digests.set(`${lsn}/${segment}`, digests, digests.length);
+  }
+
+  /** Every known hash: what a replica writes down to be able to resolve its pages after it is reopened. */
+  hashes(): ReadonlyMap<Lsn, Hash> {
+    return this.#hashes;
+  }
+}

@@ -1,0 +1,199 @@
+/**
+ * An immutable view of a volume: the same bytes for ever, whatever is pushed, pulled or evicted meanwhile. Reads are synchronous
+ * where the pages are resident; a miss is planned here and carried out by whoever can wait for the network.
+ */
+import type { Lsn, PageCount } from "../base/brand.ts";
+import { PagefoldError, throwIfAborted } from "../base/errors.ts";
+import { PageSet } from "../format/page-set.ts";
+import type { PageCache } from "../local/page-cache.ts";
+import type { FetchPlan, PageView } from "./fetch-plan.ts";
+import type { PageTable } from "./page-table.ts";
+import type { LocalCommit, Replica } from "./replica.ts";
+import type { ReplicaLog } from "./replica-log.ts";
+
+/** How missing pages become resident; `src/replicate` implements it. */
+export interface PageSupply {
+  /** A plan for the caller's own thread, read-ahead included. */
+  plan(snapshot: Snapshot, firstPage: number, lastPage: number): FetchPlan<void>;
+  /** The same through shared flights, asynchronously. */
+  load(snapshot: Snapshot, pages: PageSet, signal?: AbortSignal): Promise<void>;
+}
+
+/** What every snapshot of one volume shares. */
+export interface SnapshotContext {
+  readonly replica: Replica;
+  readonly log: ReplicaLog;
+  readonly cache: PageCache;
+  readonly supply: PageSupply;
+}
+
+/** What a snapshot shows. */
+export interface SnapshotState {
+  readonly lsn: Lsn;
+  readonly pageCount: PageCount;
+  readonly byteLength: number;
+  readonly table: PageTable;
+  /** Local commits on top of `lsn`. */
+  readonly commits: readonly LocalCommit[];
+}
+
+/** How often pages may be evicted between their arrival and their use before the cache is declared too small. */
+const MAX_ATTEMPTS = 8;
+
+export class Snapshot implements PageView {
+  readonly context: SnapshotContext;
+  readonly pageSize: number;
+  readonly pageCount: PageCount;
+  /** Exact length in bytes. */
+  readonly byteLength: number;
+  /** The remote commit that this snapshot stands on. */
+  readonly lsn: Lsn;
+  readonly table: PageTable;
+  readonly #commits: ReadonlyMap<number, LocalCommit>;
+  readonly #release: () => void;
+  #closed = false;
+
+  constructor(context: SnapshotContext, state: SnapshotState) {
+    this.context = context;
+    this.pageSize = context.replica.manifest.pageSize;
+    this.pageCount = state.pageCount;
+    this.byteLength = state.byteLength;
+    this.lsn = state.lsn;
+    this.table = state.table;
+    this.#commits = new Map(state.commits.map((commit) => [commit.sequence, commit]));
+    this.#release = context.log.hold(state.commits);
+  }
+
+  /** How many local commits, not pushed when the snapshot was taken, it shows on top of `lsn`. */
+  get localCommits(): number {
+    return this.#commits.size;
+  }
+
+  tryRead(offset: number, into: Uint8Array): boolean {
+    const { pageSize } = this;
+    const inPage = offset % pageSize;
+    // SQLite's way: one whole page, or a part of one.
+    if (inPage + into.length <= pageSize) {
+      return this.#tryPart((offset - inPage) / pageSize + 1, inPage, into);
+    }
+    let done = 0;
+    while (done < into.length) {
+      const start = (offset + done) % pageSize;
+      const length = Math.min(pageSize - start, into.length - done);
+      if (!this.#tryPart(Math.floor((offset + done) / pageSize) + 1, start, into.subarray(done, done + length))) return false;
+      done += length;
+    }
+    return true;
+  }
+
+  fault(offset: number, length: number): FetchPlan<void> {
+    const first = Math.floor(offset / this.pageSize) + 1;
+    const last = Math.max(first, Math.ceil((offset + length) / this.pageSize));
+    return this.context.supply.plan(this, first, last);
+  }
+
+  /** Whether reading the page needs no fetch. */
+  isResident(page: number): boolean {
+    if (page > this.pageCount) return true;
+    const value = this.table.lookup(page);
+    return value <= 0 || this.context.cache.has(this.context.replica.handle, page, value);
+  }
+
+  /** The pages of a range that must be fetched first. */
+  missing(firstPage: number, lastPage: number): PageSet {
+    const { cache, replica } = this.context;
+    const pages: number[] = [];
+    for (const run of this.table.runs(firstPage, Math.min(lastPage, this.pageCount))) {
+      if (run.value <= 0) continue;
+      for (let page = run.first; page <= run.last; page++) {
+        if (!cache.has(replica.handle, page, run.value)) pages.push(page);
+      }
+    }
+    return PageSet.of(pages);
+  }
+
+  /**
+   * Reads bytes, fetching what is missing. Bytes past the end are not returned.
+   * @param offset in bytes, >= 0
+   * @param length in bytes; the result is shorter where the volume ends
+   */
+  async read(offset: number, length: number, options: { readonly signal?: AbortSignal } = {}): Promise<Uint8Array> {
+    checkRange(offset, length);
+    const bytes = new Uint8Array(Math.max(0, Math.min(length, this.byteLength - offset)));
+    await this.readInto(offset, bytes, options);
+    return bytes;
+  }
+
+  /** Fills `into` from `offset`, fetching what is missing; past the end it is zeros. */
+  async readInto(offset: number, into: Uint8Array, options: { readonly signal?: AbortSignal } = {}): Promise<void> {
+    // Windows small enough that one does not evict itself.
+    const window = Math.max(1, Math.floor(this.context.cache.capacityPages / 4)) * this.pageSize;
+    for (let done = 0; done < into.length; ) {
+      const length = Math.min(into.length - done, window - ((offset + done) % this.pageSize));
+      await this.#readWindow(offset + done, into.subarray(done, done + length), options.signal);
+      done += length;
+    }
+  }
+
+  /** Lets go of local commits that only this snapshot still reads. Idempotent. */
+  close(): void {
+    if (this.#closed) return;
+    this.#closed = true;
+    this.#release();
+  }
+
+  [Symbol.dispose](): void {
+    this.close();
+  }
+
+  async #readWindow(offset: number, into: Uint8Array, signal: AbortSignal | undefined): Promise<void> {
+    for (let attempt = 0; attempt < MAX_ATTEMPTS; attempt++) {
+      if (this.tryRead(offset, into)) return;
+      throwIfAborted(signal, "reading");
+      const first = Math.floor(offset / this.pageSize) + 1;
+      const last = Math.ceil((offset + into.length) / this.pageSize);
+      await this.context.supply.load(this, this.missing(first, last), signal);
+    }
+    throw cacheTooSmall(this.context.cache.capacityPages);
+  }
+
+  #tryPart(page: number, start: number, into: Uint8Array): boolean {
+    if (this.#closed) throw new PagefoldError("closed", "this snapshot was closed; take a new one");
+    if (page > this.pageCount) {
+      into.fill(0);
+      return true;
+    }
+    const { context } = this;
+    const value = this.table.lookup(page);
+    if (value > 0) {
+      const bytes = context.cache.get(context.replica.handle, page, value);
+      if (bytes === undefined) return false;
+      into.set(into.length === this.pageSize ? bytes : bytes.subarray(start, start + into.length));
+    } else if (value === 0) {
+      into.fill(0);
+    } else {
+      this.#readLocal(page, -value, start, into);
+    }
+    return true;
+  }
+
+  #readLocal(page: number, sequence: number, start: number, into: Uint8Array): void {
+    const { log, replica } = this.context;
+    const whole = into.length === this.pageSize ? into : new Uint8Array(this.pageSize);
+    log.readPage(replica, this.#commits.get(sequence)!, page, whole);
+    if (whole !== into) into.set(whole.subarray(start, start + into.length));
+  }
+}
+
+export function checkRange(offset: number, length: number): void {
+  if (!Number.isSafeInteger(offset) || offset < 0 || !Number.isSafeInteger(length) || length < 0) {
+    throw new PagefoldError("invalid", `a range needs whole, non-negative numbers of bytes, not offset ${offset} and length ${length}`);
+  }
+}
+
+export function cacheTooSmall(capacityPages: number): PagefoldError {
+  return new PagefoldError(
+    "quota",
+    `pages are evicted before they can be read: the page cache holds only ${capacityPages} pages; give it more memory or disk`,
+  );
+}
