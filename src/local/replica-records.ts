@@ -109,7 +109,7 @@ export function encodeVolumeRecord(record: VolumeRecord): Uint8Array {
 
 export function decodeVolumeRecord(payload: Uint8Array): VolumeRecord {
   const reader = new ByteReader(payload, "volume record");
-  return { handle: reader.u32(), manifest: reader.bytes(reader.remaining).slice() };
+  return { handle: reader.u32("handle"), manifest: reader.bytes(reader.remaining, "rest").slice() };
 }
 
 export function encodeTagRecord(record: TagRecord): Uint8Array {
@@ -118,7 +118,7 @@ export function encodeTagRecord(record: TagRecord): Uint8Array {
 
 export function decodeTagRecord(payload: Uint8Array): TagRecord {
   const reader = new ByteReader(payload, "tag record");
-  return { handle: reader.u32(), tag: new TextDecoder().decode(reader.bytes(reader.remaining)) };
+  return { handle: reader.u32("handle"), tag: new TextDecoder().decode(reader.bytes(reader.remaining, "rest")) };
 }
 
 export function encodeSyncRecord(record: SyncRecord): Uint8Array {
@@ -131,15 +131,15 @@ export function encodeSyncRecord(record: SyncRecord): Uint8Array {
 
 export function decodeSyncRecord(payload: Uint8Array): SyncRecord {
   const reader = new ByteReader(payload, "sync record");
-  const handle = reader.u32();
-  const whole = reader.u8() === 1;
-  const header = reader.bytes(reader.varint()).slice();
-  const count = reader.varint();
+  const handle = reader.u32("handle");
+  const whole = reader.u8("whole") === 1;
+  const header = reader.bytes(reader.varint("header length"), "header").slice();
+  const count = reader.varint("count");
   const rollups: SyncRecord["rollups"][number][] = [];
   for (let i = 0; i < count; i++) {
-    const from = reader.varint() as Lsn;
-    const to = reader.varint() as Lsn;
-    rollups.push({ from, to, bytes: reader.bytes(reader.varint()).slice() });
+    const from = reader.varint("from") as Lsn;
+    const to = reader.varint("to") as Lsn;
+    rollups.push({ from, to, bytes: reader.bytes(reader.varint("rollup length"), "rollup").slice() });
   }
   return { handle, whole, header, rollups };
 }
@@ -156,7 +156,7 @@ export function encodeSpillRecord(
 
 export function decodeSpillRecord(payload: Uint8Array): SpillRecord {
   const reader = new ByteReader(payload, "spill record");
-  return { handle: reader.u32(), transaction: reader.u64(), batch: readBatch(reader, payload) };
+  return { handle: reader.u32("handle"), transaction: reader.u64("transaction"), batch: readBatch(reader, payload) };
 }
 
 export function encodeCommitRecord(
@@ -173,13 +173,13 @@ export function encodeCommitRecord(
 export function decodeCommitRecord(payload: Uint8Array): CommitRecord {
   const reader = new ByteReader(payload, "commit record");
   return {
-    handle: reader.u32(),
-    sequence: reader.u64(),
-    transaction: reader.u64(),
-    pageCount: reader.varint() as PageCount,
-    lowestPageCount: reader.varint() as PageCount,
-    byteLength: reader.varint(),
-    time: reader.u64() as TimeMs,
+    handle: reader.u32("handle"),
+    sequence: reader.u64("sequence"),
+    transaction: reader.u64("transaction"),
+    pageCount: reader.varint("pageCount") as PageCount,
+    lowestPageCount: reader.varint("lowestPageCount") as PageCount,
+    byteLength: reader.varint("byteLength"),
+    time: reader.u64("time") as TimeMs,
     zeroed: readPageSet(reader),
     batch: readBatch(reader, payload),
   };
@@ -193,11 +193,11 @@ export function encodeIntentRecord(record: IntentRecord): Uint8Array {
 export function decodeIntentRecord(payload: Uint8Array): IntentRecord {
   const reader = new ByteReader(payload, "intent record");
   return {
-    handle: reader.u32(),
-    lsn: reader.u64() as Lsn,
-    throughSequence: reader.u64(),
-    hash: toHex(reader.bytes(32)) as Hash,
-    object: reader.bytes(reader.remaining).slice(),
+    handle: reader.u32("handle"),
+    lsn: reader.u64("lsn") as Lsn,
+    throughSequence: reader.u64("throughSequence"),
+    hash: toHex(reader.bytes(32, "hash")) as Hash,
+    object: reader.bytes(reader.remaining, "rest").slice(),
   };
 }
 
@@ -207,9 +207,9 @@ export function encodeOutcomeRecord(record: OutcomeRecord): Uint8Array {
 
 export function decodeOutcomeRecord(payload: Uint8Array): OutcomeRecord {
   const reader = new ByteReader(payload, "outcome record");
-  const handle = reader.u32();
-  const lsn = reader.u64() as Lsn;
-  const result = results[reader.u8()];
+  const handle = reader.u32("handle");
+  const lsn = reader.u64("lsn") as Lsn;
+  const result = results[reader.u8("result")];
   if (result === undefined) throw new PagefoldError("corrupt", "outcome record with an unknown result");
   return { handle, lsn, result };
 }
@@ -220,7 +220,7 @@ export function encodeResetRecord(record: ResetRecord): Uint8Array {
 
 export function decodeResetRecord(payload: Uint8Array): ResetRecord {
   const reader = new ByteReader(payload, "reset record");
-  return { handle: reader.u32(), throughSequence: reader.u64() };
+  return { handle: reader.u32("handle"), throughSequence: reader.u64("throughSequence") };
 }
 
 export function encodeForgetRecord(handle: number): Uint8Array {
@@ -228,7 +228,7 @@ export function encodeForgetRecord(handle: number): Uint8Array {
 }
 
 export function decodeForgetRecord(payload: Uint8Array): number {
-  return new ByteReader(payload, "forget record").u32();
+  return new ByteReader(payload, "forget record").u32("handle");
 }
 
 function writeBatch(writer: ByteWriter, pages: PageSet, sums: BigUint64Array): ByteWriter {
@@ -238,6 +238,6 @@ function writeBatch(writer: ByteWriter, pages: PageSet, sums: BigUint64Array): B
 
 function readBatch(reader: ByteReader, payload: Uint8Array): PageBatch {
   const pages = readPageSet(reader);
-  const sums = new BigUint64Array(reader.bytes(8 * pages.size).slice().buffer);
+  const sums = new BigUint64Array(reader.bytes(8 * pages.size, "sums").slice().buffer);
   return { pages, sums, dataOffset: payload.length - reader.remaining };
 }

@@ -4,9 +4,9 @@
  */
 import type { Hash, Lsn } from "../base/brand.ts";
 import { PagefoldError } from "../base/errors.ts";
-import { COMMIT_PREFIX_BYTES, commitHeaderLength, type DecodedCommit, decodeCommit } from "../format/commit-codec.ts";
+import { COMMIT_PREFIX_BYTES, commitHeaderLength, decodeCommit } from "../format/commit-codec.ts";
 import type { Codecs } from "../format/codecs.ts";
-import { type JumpStep, pathDown } from "../format/jumps.ts";
+import { bandInterval, type JumpStep, pathDown } from "../format/jumps.ts";
 import { commitKey, rollupKey } from "../format/keys.ts";
 import type { Rollup } from "../format/model.ts";
 import { decodeRollup, rollupOfCommit } from "../format/rollup-codec.ts";
@@ -18,9 +18,10 @@ export interface ChainFetchOptions {
   readonly store: ObjectStore;
   readonly directory: CommitDirectory;
   readonly codecs: Codecs;
-  /** The known end: its hash must be what the log says of that LSN. */
-  readonly from: { readonly lsn: Lsn; readonly hash: Hash };
-  readonly to: Lsn;
+  /** The known end: where its hash is given, the log must say the same of that LSN. */
+  readonly from: { readonly lsn: Lsn; readonly hash?: Hash };
+  /** The newest commit of the stretch; where its hash is given, it must be that one. */
+  readonly to: { readonly lsn: Lsn; readonly hash?: Hash };
   readonly signal?: AbortSignal | undefined;
 }
 
@@ -30,27 +31,24 @@ export interface ChainFetchOptions {
  * is another than the one that `from` belongs to (a store restored from a backup, say).
  */
 export async function fetchChain(options: ChainFetchOptions): Promise<ChainStep[]> {
-  const path = pathDown(options.to, options.from.lsn);
+  const path = pathDown(options.to.lsn, options.from.lsn);
   const fetched = await Promise.all(path.map((jump) => fetchJump(options, jump)));
   const steps = fetched.flat();
   verifyChain(options, steps);
   for (const step of steps) {
-    options.directory.learnHash(step.header.lsn, step.hash);
-    options.directory.learn(step.commit);
+    options.directory.learnHash(step.commit.header.lsn, step.commit.hash);
+    options.directory.learnStep(step);
     for (const rollup of step.rollups) for (const writer of rollup.writers) options.directory.learnHash(writer.lsn, writer.hash);
   }
   return steps.reverse();
 }
 
-interface FetchedStep extends ChainStep {
-  readonly commit: DecodedCommit;
-  /** Which jump hash of the header proves the next step. */
-  readonly jump: number;
-}
 
 /** One jump: the commit's header and so many bands; where a band stored apart is lost, the same way in smaller jumps. */
-async function fetchJump(options: ChainFetchOptions, jump: JumpStep): Promise<FetchedStep[]> {
+async function fetchJump(options: ChainFetchOptions, jump: JumpStep): Promise<ChainStep[]> {
   const { store, directory, codecs, signal } = options;
+  const known = directory.step(jump.lsn);
+  if (known !== undefined && known.rollups.length > jump.step) return [shorten(known, jump.step)];
   const volume = directory.volumeOf(jump.lsn);
   const key = commitKey(volume, jump.lsn);
   const wherefrom = { volume, lsn: jump.lsn, key };
@@ -97,39 +95,35 @@ async function fetchJump(options: ChainFetchOptions, jump: JumpStep): Promise<Fe
     rollups.push(decodeRollup(stored, bandInterval(jump.lsn, j)));
   }
   const reached = rollups.length - 1;
-  const step: FetchedStep = {
-    header,
-    hash: commit.hash,
-    commit,
-    stored: bytes.slice(0, commit.headerLength),
-    from: (jump.lsn - 2 ** reached) as Lsn,
-    rollups,
-    jump: reached,
-  };
+  const stored = bytes.slice(0, commit.headerLength);
+  const step: ChainStep = { commit, stored, from: (jump.lsn - 2 ** reached) as Lsn, rollups };
   if (reached === jump.step) return [step];
   const rest = pathDown(step.from, (jump.lsn - 2 ** jump.step) as Lsn);
   return [step, ...(await Promise.all(rest.map((smaller) => fetchJump(options, smaller)))).flat()];
 }
 
-/** Band j of commit n covers (n - 2^j, n - 2^(j-1)]. */
-export function bandInterval(lsn: Lsn, j: number): { from: Lsn; to: Lsn } {
-  return { from: (lsn - 2 ** j) as Lsn, to: (lsn - 2 ** (j - 1)) as Lsn };
+/** The same commit with fewer of its bands. */
+function shorten(step: ChainStep, bands: number): ChainStep {
+  if (step.rollups.length === bands + 1) return step;
+  return { ...step, from: (step.commit.header.lsn - 2 ** bands) as Lsn, rollups: step.rollups.slice(0, bands + 1) };
 }
 
 /** `steps` newest first: each is named by the hash that the one before carries, the last leads to what is known already. */
-function verifyChain(options: ChainFetchOptions, steps: readonly FetchedStep[]): void {
-  let expected: Hash | undefined;
-  for (const step of steps) {
-    if (expected !== undefined && step.hash !== expected) {
+function verifyChain(options: ChainFetchOptions, steps: readonly ChainStep[]): void {
+  let expected = options.to.hash;
+  for (const { commit, rollups } of steps) {
+    const { header, hash } = commit;
+    if (expected !== undefined && hash !== expected) {
       throw new PagefoldError(
         "corrupt",
-        `commit ${step.header.lsn} of volume ${step.header.volume} is not the one that later commits name; the store was tampered with or mixed up`,
-        { details: { volume: step.header.volume, lsn: step.header.lsn } },
+        `commit ${header.lsn} of volume ${header.volume} is not the one that later commits name; the store was tampered with or mixed up`,
+        { details: { volume: header.volume, lsn: header.lsn } },
       );
     }
-    expected = step.header.jumpHashes[step.jump];
+    // One rollup is the commit's own; with j bands the next step is 2^j below.
+    expected = header.jumpHashes[rollups.length - 1];
   }
-  if (expected !== undefined && expected !== options.from.hash) {
+  if (expected !== undefined && options.from.hash !== undefined && expected !== options.from.hash) {
     const { lsn } = options.from;
     throw new PagefoldError(
       lsn === 0 ? "corrupt" : "diverged",
@@ -137,14 +131,14 @@ function verifyChain(options: ChainFetchOptions, steps: readonly FetchedStep[]):
         ? `the log in ${options.store.url} does not begin with this volume's manifest; the store was tampered with or mixed up`
         : `the log in ${options.store.url} has another commit ${lsn} than the one this replica holds (was the store restored from a backup?); ` +
             "clone into an empty directory, or keep the local state as a new volume",
-      { details: { volume: options.directory.volumeOf(options.to), lsn } },
+      { details: { volume: options.directory.volumeOf(options.to.lsn), lsn } },
     );
   }
 }
 
 /** Enough for the header and bands of ordinary commits, so that a second request is rare; a cold open reads more at once. */
 function firstGuess(options: ChainFetchOptions, jump: JumpStep): number {
-  const cold = options.from.lsn === 0 && jump.lsn === options.to;
+  const cold = options.from.lsn === 0 && jump.lsn === options.to.lsn;
   return Math.min((cold ? 65_536 : 4096) + 64 * 2 ** jump.step, 1_048_576);
 }
 

@@ -13,7 +13,7 @@ type Signal = { readonly signal?: AbortSignal };
 export async function findHead(store: ObjectStore, volume: VolumeId, known: Lsn, options: Signal = {}): Promise<Lsn> {
   if (store.capabilities.list) {
     const [newest] = await store.list(commitsPrefix(volume), { limit: 1, ...options });
-    return newest === undefined ? (0 as Lsn) : lsnOfCommitKey(newest.key);
+    return newest === undefined ? (0 as Lsn) : (lsnOfCommitKey(newest.key) ?? (0 as Lsn));
   }
   const hint = await readHint(store, volume, options);
   const start = hint > known && (await exists(store, volume, hint, options)) ? hint : known;

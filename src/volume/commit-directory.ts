@@ -7,9 +7,10 @@ import { PagefoldError } from "../base/errors.ts";
 import { Lru } from "../base/lru.ts";
 import type { DecodedCommit } from "../format/commit-codec.ts";
 import type { Manifest, ReadIndex } from "../format/model.ts";
+import type { ChainStep } from "./remote-state.ts";
 
 export interface DirectoryLimits {
-  /** Encoded bytes of headers kept; default 16 MiB. */
+  /** Encoded bytes of headers kept, and as many of headers with their bands; default 16 MiB. */
   readonly headerBytes: number;
   /** Encoded bytes of read indexes kept; default 16 MiB. */
   readonly indexBytes: number;
@@ -27,12 +28,14 @@ export class CommitDirectory {
   readonly manifest: Manifest;
   readonly #hashes = new Map<Lsn, Hash>();
   readonly #commits: Lru<Lsn, DecodedCommit>;
+  readonly #steps: Lru<Lsn, ChainStep>;
   readonly #indexes: Lru<string, ReadIndex>;
   readonly #digests: Lru<string, Uint8Array>;
 
   constructor(manifest: Manifest, limits: DirectoryLimits = defaultDirectoryLimits) {
     this.manifest = manifest;
     this.#commits = new Lru(limits.headerBytes);
+    this.#steps = new Lru(limits.headerBytes);
     this.#indexes = new Lru(limits.indexBytes);
     this.#digests = new Lru(limits.digestBytes);
   }
@@ -74,6 +77,20 @@ export class CommitDirectory {
   /** `commit` was verified against the log. */
   learn(commit: DecodedCommit): void {
     this.#commits.set(commit.header.lsn, commit, commit.headerLength);
+  }
+
+  /** A verified step of the log with as many of its bands as were learned: what later rollups are built from. */
+  step(lsn: Lsn): ChainStep | undefined {
+    return this.#steps.get(lsn);
+  }
+
+  learnStep(step: ChainStep): void {
+    const { header } = step.commit;
+    const known = this.#steps.get(header.lsn);
+    this.learn(step.commit);
+    if (known !== undefined && known.rollups.length >= step.rollups.length) return;
+    const bands = header.bands.slice(0, step.rollups.length - 1).reduce((sum, band) => sum + band.length, 0);
+    this.#steps.set(header.lsn, step, step.stored.length + bands);
   }
 
   index(lsn: Lsn, segment: number): ReadIndex | undefined {

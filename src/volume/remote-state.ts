@@ -4,6 +4,7 @@
  */
 import { assert } from "../base/assert.ts";
 import type { Hash, Lsn, PageCount, StateChecksum, TimeMs } from "../base/brand.ts";
+import type { DecodedCommit } from "../format/commit-codec.ts";
 import type { CommitHeader, Rollup } from "../format/model.ts";
 import { PageTable } from "./page-table.ts";
 
@@ -21,10 +22,9 @@ export interface RemoteState {
   readonly table: PageTable;
 }
 
-/** One verified step along the log: the rollups, newest first, cover (from, header.lsn] without a gap. */
+/** One verified step along the log: the rollups, newest first, cover (from, its LSN] without a gap. */
 export interface ChainStep {
-  readonly header: CommitHeader;
-  readonly hash: Hash;
+  readonly commit: DecodedCommit;
   /** Prefix and header of the commit, as stored. */
   readonly stored: Uint8Array;
   readonly from: Lsn;
@@ -58,10 +58,10 @@ export function advance(state: RemoteState, steps: readonly ChainStep[]): Remote
         editor.assign(writer.pages, writer.lsn);
       }
     }
-    lsn = step.header.lsn;
+    lsn = step.commit.header.lsn;
   }
-  const last = steps[steps.length - 1]!;
-  return stateAt(last.header, last.hash, editor.truncate(last.header.pageCount).finish());
+  const { header, hash } = steps[steps.length - 1]!.commit;
+  return stateAt(header, hash, editor.truncate(header.pageCount).finish());
 }
 
 /** The state that a commit's header describes, given its page table. */

@@ -317,7 +317,7 @@ export class ReplicaLog {
     replica.directory.learn(commit);
     const from = record.whole ? emptyState(replica.manifestHash, replica.manifest.createdAt) : replica.state.base;
     const base = advance(from, [
-      { header: commit.header, hash: commit.hash, stored: record.header, from: from.lsn, rollups: [...rollups].reverse() },
+      { commit, stored: record.header, from: from.lsn, rollups: rollups.reverse() },
     ]);
     this.#move(replica, base, record.header);
   }

@@ -1,0 +1,79 @@
+/**
+ * The bands and jump hashes that a new commit carries: merged from its predecessors' rollups, which a writer that stays on its
+ * chain has at hand; what it has not is fetched in one round trip.
+ */
+import type { Hash, Lsn } from "../base/brand.ts";
+import type { Codecs } from "../format/codecs.ts";
+import { bandInterval, trailingPowers } from "../format/jumps.ts";
+import type { BandRef, Rollup } from "../format/model.ts";
+import { encodeRollup, mergeRollups } from "../format/rollup-codec.ts";
+import type { ObjectStore } from "../remote/object-store.ts";
+import type { CommitDirectory } from "../volume/commit-directory.ts";
+import { fetchChain } from "./chain-fetch.ts";
+
+/** Bands beyond this many bytes are stored apart, so that a commit stays one small PUT. */
+const RIDE_ALONG_BYTES = 1_048_576;
+
+export interface CommitBands {
+  readonly jumpHashes: readonly Hash[];
+  readonly refs: readonly BandRef[];
+  /** Those that ride along, newest first. */
+  readonly inline: readonly Uint8Array[];
+  /** Those stored apart, back to back; empty when there are none. */
+  readonly apart: readonly Uint8Array[];
+  /** Own changes first, then the bands. */
+  readonly rollups: readonly Rollup[];
+}
+
+export interface BandOptions {
+  readonly store: ObjectStore;
+  readonly directory: CommitDirectory;
+  readonly codecs: Codecs;
+  readonly parent: { readonly lsn: Lsn; readonly hash: Hash };
+  readonly signal?: AbortSignal | undefined;
+}
+
+/** What commit `parent.lsn + 1` must carry, given its own changes. */
+export async function buildBands(options: BandOptions, ownRollup: (jumpHashes: readonly Hash[]) => Rollup): Promise<CommitBands> {
+  const { parent, codecs } = options;
+  const lsn = (parent.lsn + 1) as Lsn;
+  const powers = trailingPowers(lsn);
+  const jumpHashes: Hash[] = [parent.hash];
+  const older: Rollup[] = [];
+  if (powers > 0) {
+    const bottom = (lsn - 2 ** powers) as Lsn;
+    const steps = (await fetchChain({ ...options, from: { lsn: bottom }, to: parent })).reverse();
+    for (let j = 1; j <= powers; j++) {
+      const { from, to } = bandInterval(lsn, j);
+      const inside = steps.filter((step) => step.from >= from && step.commit.header.lsn <= to);
+      older.push(inside.flatMap((step) => step.rollups).reduce((newer, rollup) => mergeRollups(rollup, newer)));
+      const last = inside[inside.length - 1]!;
+      jumpHashes.push(last.commit.header.jumpHashes[last.rollups.length - 1]!);
+    }
+  }
+  const own = ownRollup(jumpHashes);
+  const rollups: Rollup[] = [own];
+  const bands: Uint8Array[] = [];
+  let newer = own;
+  for (const rollup of older) {
+    // A band leaves out what newer bands, and the commit itself, overwrote: readers always take them together.
+    const merged = mergeRollups(rollup, newer);
+    const writers = merged.writers.filter((writer) => writer.lsn <= rollup.to);
+    const band: Rollup = { ...rollup, writers };
+    rollups.push(band);
+    bands.push(encodeRollup(band));
+    newer = merged;
+  }
+  let riding = 0;
+  const aparts = bands.map((band) => {
+    riding += band.length;
+    return riding > RIDE_ALONG_BYTES;
+  });
+  return {
+    jumpHashes,
+    refs: bands.map((band, i) => ({ length: band.length, hash: codecs.hash.blake3(band), apart: aparts[i]! })),
+    inline: bands.filter((_, i) => !aparts[i]),
+    apart: bands.filter((_, i) => aparts[i]),
+    rollups,
+  };
+}

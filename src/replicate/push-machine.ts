@@ -1,0 +1,93 @@
+/**
+ * The protocol by which a commit enters the remote log, as pure functions over data: exactly one writer wins an LSN, and a writer
+ * whose answer was lost finds out what happened. `push.ts` carries out the actions; the protocol explorer runs the same functions
+ * through every interleaving.
+ *
+ *   recorded --create--> created ------------------------> won
+ *                        exists  --read back--> ours ----> won
+ *                                               another -> lost
+ *                        no answer --read back--> ours, another: as above
+ *                                                 absent -> recorded, may be on its way: send the same bytes again
+ *                        refused, and never sent before -> refused
+ *
+ * While the outcome is open, only the same bytes may be sent, because an earlier request may still arrive.
+ */
+import { unreachable } from "../base/assert.ts";
+
+export type PushState =
+  /** The intent is durable here. `maybeSent`: some request may have reached the store without an answer. */
+  | { readonly at: "recorded"; readonly maybeSent: boolean; readonly attempts: number }
+  /** The store has (or may have) a commit of this LSN: whose? */
+  | { readonly at: "asking"; readonly attempts: number; readonly seenExisting: boolean }
+  | { readonly at: "won" }
+  | { readonly at: "lost" }
+  /** The store refused it for certain: nothing of it can ever appear. */
+  | { readonly at: "refused" };
+
+export type PushAction =
+  /** Create the commit object, if absent, from the recorded bytes. */
+  | { readonly do: "create" }
+  /** Read the commit of this LSN and compare. */
+  | { readonly do: "readBack" }
+  /** Record the outcome. */
+  | { readonly do: "finish"; readonly result: "won" | "lost" | "refused" };
+
+export type PushEvent =
+  | { readonly answer: "created" | "exists" }
+  /** The request failed and may or may not have been carried out, now or later. */
+  | { readonly answer: "unknown" }
+  /** The store refused before doing anything (no permission, no space). */
+  | { readonly answer: "refused" }
+  | { readonly found: "ours" | "another" | "absent" };
+
+/** A push that starts now, from an intent just recorded. */
+export const freshPush: PushState = { at: "recorded", maybeSent: false, attempts: 0 };
+
+/** A push found in the local log after a crash: its request may have been sent. Ask before sending again. */
+export const recoveredPush: PushState = { at: "asking", attempts: 0, seenExisting: false };
+
+export function pushAction(state: PushState): PushAction {
+  switch (state.at) {
+    case "recorded":
+      return { do: "create" };
+    case "asking":
+      return { do: "readBack" };
+    case "won":
+    case "lost":
+    case "refused":
+      return { do: "finish", result: state.at };
+    default:
+      return unreachable(state);
+  }
+}
+
+export function pushNext(state: PushState, event: PushEvent): PushState {
+  if (state.at === "recorded" && "answer" in event) {
+    const attempts = state.attempts + 1;
+    switch (event.answer) {
+      case "created":
+        return { at: "won" };
+      case "exists":
+        return { at: "asking", attempts, seenExisting: true };
+      case "unknown":
+        return { at: "asking", attempts, seenExisting: false };
+      case "refused":
+        return state.maybeSent ? { ...state, attempts } : { at: "refused" };
+      default:
+        return unreachable(event.answer);
+    }
+  }
+  if (state.at === "asking" && "found" in event) {
+    switch (event.found) {
+      case "ours":
+        return { at: "won" };
+      case "another":
+        return { at: "lost" };
+      case "absent":
+        return { at: "recorded", maybeSent: true, attempts: state.attempts };
+      default:
+        return unreachable(event.found);
+    }
+  }
+  return state;
+}
