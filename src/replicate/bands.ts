@@ -21,7 +21,7 @@ export interface CommitBands {
   readonly inline: readonly Uint8Array[];
   /** Those stored apart, back to back; empty when there are none. */
   readonly apart: readonly Uint8Array[];
-  /** Own changes first, then the bands. */
+  /** All bands as values, newest first. */
   readonly rollups: readonly Rollup[];
 }
 
@@ -33,8 +33,8 @@ export interface BandOptions {
   readonly signal?: AbortSignal | undefined;
 }
 
-/** What commit `parent.lsn + 1` must carry, given its own changes. */
-export async function buildBands(options: BandOptions, ownRollup: (jumpHashes: readonly Hash[]) => Rollup): Promise<CommitBands> {
+/** What commit `parent.lsn + 1` must carry, given its own changes (the hash in `own` does not matter). */
+export async function buildBands(options: BandOptions, own: Rollup): Promise<CommitBands> {
   const { parent, codecs } = options;
   const lsn = (parent.lsn + 1) as Lsn;
   const powers = trailingPowers(lsn);
@@ -51,8 +51,7 @@ export async function buildBands(options: BandOptions, ownRollup: (jumpHashes: r
       jumpHashes.push(last.commit.header.jumpHashes[last.rollups.length - 1]!);
     }
   }
-  const own = ownRollup(jumpHashes);
-  const rollups: Rollup[] = [own];
+  const rollups: Rollup[] = [];
   const bands: Uint8Array[] = [];
   let newer = own;
   for (const rollup of older) {

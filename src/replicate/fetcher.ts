@@ -10,11 +10,12 @@ import type { FetchPlan, RangeRequest } from "../volume/fetch-plan.ts";
 import {
   type FrameGroup,
   type FramePlanContext,
-  type FrameSink,
   type FrameTask,
   groupFrames,
   openGroup,
+  type PageSink,
   resolveFrames,
+  sinkZeros,
   type WantedPages,
 } from "./frame-plan.ts";
 
@@ -80,10 +81,11 @@ export class Fetcher {
     scope: string,
     context: FramePlanContext,
     wanted: readonly WantedPages[],
-    sink: FrameSink,
+    sink: PageSink,
     signal?: Signal,
   ): Promise<void> {
-    const tasks = await this.run(resolveFrames(context, wanted), signal);
+    const { tasks, zeroed } = await this.run(resolveFrames(context, wanted), signal);
+    sinkZeros(zeroed, context.directory.manifest.pageSize, sink);
     const others: Promise<void>[] = [];
     const mine: FrameTask[] = [];
     for (const task of tasks) {
@@ -99,7 +101,7 @@ export class Fetcher {
   }
 
   /** One request for a group of frames, which other callers may join frame by frame. */
-  #startGroup(scope: string, context: FramePlanContext, group: FrameGroup, sink: FrameSink): Flight<void> {
+  #startGroup(scope: string, context: FramePlanContext, group: FrameGroup, sink: PageSink): Flight<void> {
     const ids = group.tasks.map((task) => `${scope}/${task.id}`);
     const flight: Flight<void> = new Flight(`fetching ${group.request.key}`, async (signal) => {
       try {

@@ -46,14 +46,19 @@ export interface FrameGroup {
   readonly tasks: readonly FrameTask[];
 }
 
-/** Receives verified, decompressed pages of one frame; `bytes` holds them back to back, in the order of `pages`. */
-export type FrameSink = (task: FrameTask, pages: PageSet, bytes: Uint8Array) => void;
+/** Receives verified pages that `lsn` wrote; `bytes` holds them back to back, in the order of `pages`. */
+export type PageSink = (lsn: Lsn, pages: PageSet, bytes: Uint8Array) => void;
 
 /** What the plans need to know of a volume. */
 export interface FramePlanContext {
   readonly directory: CommitDirectory;
   readonly codecs: Codecs;
   readonly storeUrl: string;
+}
+
+/** Hands over pages that are all zeros. */
+export function sinkZeros(zeroed: readonly WantedPages[], pageSize: number, sink: PageSink): void {
+  for (const { lsn, pages } of zeroed) sink(lsn, pages, new Uint8Array(pages.size * pageSize));
 }
 
 /** The commits of some LSNs: from the directory, else fetched (one batch, rarely two) and verified. */
@@ -96,15 +101,26 @@ export function* loadCommits(context: FramePlanContext, lsns: Iterable<Lsn>): Fe
   return commits;
 }
 
-/** The frames in which the wanted pages lie; loads commit headers and read indexes that are not known yet. */
-export function* resolveFrames(context: FramePlanContext, wanted: readonly WantedPages[]): FetchPlan<FrameTask[]> {
+/** Where wanted pages are: in frames, or nowhere, because their commit made them zeros. */
+export interface ResolvedPages {
+  readonly tasks: readonly FrameTask[];
+  readonly zeroed: readonly WantedPages[];
+}
+
+/** Finds wanted pages; loads commit headers and read indexes that are not known yet. */
+export function* resolveFrames(context: FramePlanContext, wanted: readonly WantedPages[]): FetchPlan<ResolvedPages> {
   const commits = yield* loadCommits(
     context,
     wanted.map(({ lsn }) => lsn),
   );
   const segments = wanted.flatMap(({ lsn, pages }) => segmentsOf(commits.get(lsn)!, pages));
   const indexes = yield* loadIndexes(context, segments);
-  return segments.flatMap((segment, i) => framesOf(context.directory, segment, indexes[i]!));
+  return {
+    tasks: segments.flatMap((segment, i) => framesOf(context.directory, segment, indexes[i]!)),
+    zeroed: wanted
+      .map(({ lsn, pages }) => ({ lsn, pages: pages.intersect(commits.get(lsn)!.header.zeroed) }))
+      .filter(({ pages }) => !pages.isEmpty),
+  };
 }
 
 /** Adjacent frames become one range; `maxBytes` bounds a range, `gapBytes` is what may be read for nothing between two. */
@@ -155,7 +171,7 @@ export function* loadFrames(
   context: FramePlanContext,
   tasks: readonly FrameTask[],
   limits: { readonly maxBytes: number; readonly gapBytes: number },
-  sink: FrameSink,
+  sink: PageSink,
 ): FetchPlan<void> {
   const groups = groupFrames(tasks, limits.maxBytes, limits.gapBytes);
   const answers = yield groups.map((group) => group.request);
@@ -171,12 +187,12 @@ export function* loadFrames(
 }
 
 /** Hands over every good frame of a group, then throws the first failure: a bad frame takes no other page with it. */
-export function openGroup(context: FramePlanContext, group: FrameGroup, answer: Uint8Array | undefined, sink: FrameSink): void {
+export function openGroup(context: FramePlanContext, group: FrameGroup, answer: Uint8Array | undefined, sink: PageSink): void {
   let failure: { readonly error: unknown } | undefined;
   for (const task of group.tasks) {
     try {
       const { pages, bytes } = openFrame(context, task, frameBytes(context, group, task, answer));
-      sink(task, pages, bytes);
+      sink(task.lsn, pages, bytes);
     } catch (error) {
       failure ??= { error };
     }

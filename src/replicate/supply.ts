@@ -1,0 +1,141 @@
+/**
+ * Makes missing pages of a snapshot resident: plans the frames, adds what the prefetch policy expects to be read next, and puts
+ * every verified page into the cache. One per volume, shared by all its snapshots.
+ */
+import type { Lsn } from "../base/brand.ts";
+import type { Recorder } from "../base/recorder.ts";
+import type { Runtime } from "../base/runtime.ts";
+import { PageSet } from "../format/page-set.ts";
+import type { PageCache } from "../local/page-cache.ts";
+import type { FetchPlan } from "../volume/fetch-plan.ts";
+import type { PageTable } from "../volume/page-table.ts";
+import type { PageSupply, Snapshot } from "../volume/snapshot.ts";
+import type { Fetcher } from "./fetcher.ts";
+import { type FramePlanContext, loadFrames, type PageSink, resolveFrames, sinkZeros, type WantedPages } from "./frame-plan.ts";
+import type { PrefetchPolicy } from "./read-ahead.ts";
+
+/** One fault, as it is reported to listeners. */
+export interface FaultEvent {
+  readonly volume: string;
+  /** Pages that were wanted, and how many were fetched with them by read-ahead. */
+  readonly firstPage: number;
+  readonly lastPage: number;
+  readonly readAheadPages: number;
+  readonly durationMs: number;
+  readonly failed: boolean;
+}
+
+export interface SupplyOptions {
+  readonly handle: number;
+  readonly context: FramePlanContext;
+  readonly cache: PageCache;
+  readonly fetcher: Fetcher;
+  readonly prefetch: PrefetchPolicy;
+  readonly runtime: Runtime;
+  readonly recorder: Recorder;
+  readonly onFault: (event: FaultEvent) => void;
+}
+
+export class CachingSupply implements PageSupply {
+  readonly #options: SupplyOptions;
+
+  constructor(options: SupplyOptions) {
+    this.#options = options;
+  }
+
+  *plan(snapshot: Snapshot, firstPage: number, lastPage: number): FetchPlan<void> {
+    const { context, fetcher } = this.#options;
+    const needed = snapshot.missing(firstPage, lastPage);
+    if (needed.isEmpty) return;
+    const fault = this.#begin(snapshot, needed);
+    const sink = this.#sink(snapshot.table);
+    let failed = true;
+    try {
+      const { tasks, zeroed } = yield* resolveFrames(context, wantedPages(snapshot.table, fault.pages));
+      sinkZeros(zeroed, snapshot.pageSize, sink);
+      const limits = { maxBytes: fetcher.settings.maxRangeBytes, gapBytes: fetcher.settings.gapBytes };
+      yield* loadFrames(context, tasks, limits, sink);
+      failed = false;
+    } catch (error) {
+      // What was read ahead may fail alone: only a page that was asked for must be there.
+      if (!snapshot.missing(firstPage, lastPage).isEmpty) throw error;
+      failed = false;
+    } finally {
+      fault.end(failed);
+    }
+  }
+
+  async load(snapshot: Snapshot, pages: PageSet, signal?: AbortSignal): Promise<void> {
+    if (pages.isEmpty) return;
+    const { context, fetcher } = this.#options;
+    const fault = this.#begin(snapshot, pages);
+    let failed = true;
+    try {
+      const wanted = wantedPages(snapshot.table, fault.pages);
+      await fetcher.load(String(this.#options.handle), context, wanted, this.#sink(snapshot.table), signal);
+      failed = false;
+    } catch (error) {
+      if (!snapshot.missing(pages.first!, pages.last!).intersect(pages).isEmpty) throw error;
+      failed = false;
+    } finally {
+      fault.end(failed);
+    }
+  }
+
+  #begin(snapshot: Snapshot, needed: PageSet): { pages: PageSet; end: (failed: boolean) => void } {
+    const { prefetch, runtime, recorder, onFault, context, cache } = this.#options;
+    const start = runtime.monotonic();
+    const last = needed.last!;
+    // Never so much that it would push out what it is meant to join.
+    const most = last + Math.floor(cache.capacityPages / 4);
+    const until = Math.min(prefetch.extend(needed.first!, last), most, snapshot.pageCount);
+    const pages = until > last ? needed.union(snapshot.missing(last + 1, until)) : needed;
+    return {
+      pages,
+      end: (failed) => {
+        const durationMs = runtime.monotonic() - start;
+        recorder.count("fault.count");
+        recorder.count("fault.pages", needed.size);
+        recorder.count("fault.read_ahead_pages", pages.size - needed.size);
+        recorder.observe("fault.duration_ms", durationMs);
+        if (failed) recorder.count("fault.failed");
+        onFault({
+          volume: context.directory.manifest.volume,
+          firstPage: needed.first!,
+          lastPage: last,
+          readAheadPages: pages.size - needed.size,
+          durationMs,
+          failed,
+        });
+      },
+    };
+  }
+
+  /** Puts pages into the cache, but not those that a later commit of this state overwrote: nobody would read them. */
+  #sink(table: PageTable): PageSink {
+    const { cache, handle, context } = this.#options;
+    const { pageSize } = context.directory.manifest;
+    return (lsn, pages, bytes) => {
+      let offset = 0;
+      for (const page of pages) {
+        if (table.lookup(page) === lsn) {
+          cache.put(handle, page, lsn, bytes.subarray(offset, offset + pageSize), { prefetched: true });
+        }
+        offset += pageSize;
+      }
+    };
+  }
+}
+
+/** Pages grouped by the commit that wrote them last. Pages of local commits and pages never written need no fetch. */
+export function wantedPages(table: PageTable, pages: PageSet): WantedPages[] {
+  const byLsn = new Map<Lsn, number[]>();
+  for (const page of pages) {
+    const lsn = table.lookup(page) as Lsn;
+    if (lsn <= 0) continue;
+    const group = byLsn.get(lsn);
+    if (group === undefined) byLsn.set(lsn, [page]);
+    else group.push(page);
+  }
+  return [...byLsn].map(([lsn, group]) => ({ lsn, pages: PageSet.of(group) }));
+}
