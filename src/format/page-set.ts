@@ -33,6 +33,29 @@ export class PageSet implements Iterable<PageIdx> {
     return new PageSetBuilder().addRun(first, last).build();
   }
 
+  /** The union of any number of sets. O(runs · log runs), whatever the number of sets. */
+  static unionAll(sets: readonly PageSet[]): PageSet {
+    if (sets.length === 0) return PageSet.empty;
+    if (sets.length === 1) return sets[0]!;
+    const { firsts, lasts } = sortedBounds(sets);
+    const builder = new PageSetBuilder();
+    // A sweep: where as many runs have ended as have begun, a run of the union ends.
+    let start = 0;
+    for (let i = 0; i < firsts.length; i++) {
+      if (i + 1 < firsts.length && firsts[i + 1]! <= lasts[i]!) continue;
+      builder.mergeRun(firsts[start]!, lasts[i]!);
+      start = i + 1;
+    }
+    return builder.build();
+  }
+
+  /** Whether no page is in two of the sets. O(runs · log runs), whatever the number of sets. */
+  static areDisjoint(sets: readonly PageSet[]): boolean {
+    const { firsts, lasts } = sortedBounds(sets);
+    for (let i = 1; i < firsts.length; i++) if (firsts[i]! <= lasts[i - 1]!) return false;
+    return true;
+  }
+
   /** From any pages in any order, repeats allowed. */
   static of(pages: Iterable<number>): PageSet {
     const sorted = Uint32Array.from(pages).sort();
@@ -62,6 +85,16 @@ export class PageSet implements Iterable<PageIdx> {
   /** The largest page, or undefined when empty. */
   get last(): PageIdx | undefined {
     return this.#bounds[this.#bounds.length - 1] as PageIdx | undefined;
+  }
+
+  /** First page of run i. Unlike `run`, allocates nothing. */
+  runFirst(i: number): PageIdx {
+    return this.#bounds[2 * i] as PageIdx;
+  }
+
+  /** Last page (inclusive) of run i. */
+  runLast(i: number): PageIdx {
+    return this.#bounds[2 * i + 1] as PageIdx;
   }
 
   run(i: number): PageRun {
@@ -146,7 +179,7 @@ export class PageSet implements Iterable<PageIdx> {
     for (let i = 0; i < this.#bounds.length; i += 2) {
       let first = this.#bounds[i]!;
       const last = this.#bounds[i + 1]!;
-      while (j < b.length && b[j + 1]! < first) j += 2;
+      j = skipRunsBefore(b, j, first);
       let k = j;
       while (k < b.length && b[k]! <= last) {
         if (b[k]! > first) builder.addRun(first, b[k]! - 1);
@@ -168,8 +201,8 @@ export class PageSet implements Iterable<PageIdx> {
       const first = Math.max(a[i]!, b[j]!);
       const last = Math.min(a[i + 1]!, b[j + 1]!);
       if (first <= last) builder.addRun(first, last);
-      if (a[i + 1]! < b[j + 1]!) i += 2;
-      else j += 2;
+      if (a[i + 1]! < b[j + 1]!) i = skipRunsBefore(a, i + 2, b[j]!);
+      else j = skipRunsBefore(b, j + 2, a[i]!);
     }
     return builder.build();
   }
@@ -225,6 +258,42 @@ export class PageSet implements Iterable<PageIdx> {
     }
     return this.#ranks[run]!;
   }
+}
+
+/**
+ * Index of the first run at or after `from` that ends at or after `page`. Gallops, so that a small set against a large one costs
+ * O(small · log large) rather than O(large).
+ */
+function skipRunsBefore(bounds: Uint32Array, from: number, page: number): number {
+  let low = from;
+  let stride = 2;
+  while (low + stride < bounds.length && bounds[low + stride + 1]! < page) {
+    low += stride;
+    stride *= 2;
+  }
+  let high = Math.min(low + stride, bounds.length);
+  while (low < high) {
+    const middle = low + 2 * Math.floor((high - low) / 4);
+    if (bounds[middle + 1]! < page) low = middle + 2;
+    else high = middle;
+  }
+  return low;
+}
+
+/** First and last pages of all runs, each in ascending order: the i-th last is where the i-th of the runs to end ends. */
+function sortedBounds(sets: readonly PageSet[]): { firsts: Uint32Array; lasts: Uint32Array } {
+  let runs = 0;
+  for (const set of sets) runs += set.runCount;
+  const firsts = new Uint32Array(runs);
+  const lasts = new Uint32Array(runs);
+  let at = 0;
+  for (const set of sets) {
+    for (let i = 0; i < set.runCount; i++, at++) {
+      firsts[at] = set.runFirst(i);
+      lasts[at] = set.runLast(i);
+    }
+  }
+  return { firsts: firsts.sort(), lasts: lasts.sort() };
 }
 
 /** Builds a PageSet from pages or runs in ascending order. */
