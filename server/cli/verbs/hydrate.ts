@@ -1,0 +1,27 @@
+import { type CommonOptions, nonEmpty, withLocal, withStore } from "../options.ts";
+import { facts } from "../output.ts";
+import type { Verb } from "../verb.ts";
+
+interface HydrateOptions extends CommonOptions {
+  readonly local: string;
+}
+
+/** `pagefold hydrate NAME`: fetches every page of the snapshot that is not here yet. */
+export const hydrateVerb: Verb = (program, run) => {
+  withLocal(withStore(program.command("hydrate")), "required")
+    .description("fetch every page that is not here yet; run it again to go on after an interruption")
+    .argument("<name>", "tag or volume id", nonEmpty)
+    .action((name: string, options: HydrateOptions) =>
+      run(options, async (session) => {
+        const store = await session.openStore(options);
+        const volume = await store.volume(name, { signal: session.signal });
+        const progress = session.progress("hydrate", "pages");
+        const { pages, bytes } = await volume.hydrate({
+          signal: session.signal,
+          onProgress: progress.update,
+        });
+        const result = { volume: volume.id, pages, bytes, requests: session.requests(), ms: session.ms() };
+        return { json: result, text: facts(result) };
+      }),
+    );
+};

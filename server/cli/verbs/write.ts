@@ -1,0 +1,56 @@
+import { usageError } from "../errors.ts";
+import { type CommonOptions, count, type LocalOption, nonEmpty, withLocal, withStore } from "../options.ts";
+import { facts } from "../output.ts";
+import { stdinChunks } from "../stdin.ts";
+import type { Verb } from "../verb.ts";
+
+interface WriteOptions extends CommonOptions, LocalOption {
+  readonly offset: number;
+  readonly push: boolean;
+}
+
+/** `pagefold write NAME`: bytes from stdin become one commit, pushed unless told otherwise. */
+export const writeVerb: Verb = (program, run) => {
+  withLocal(withStore(program.command("write")), "optional")
+    .description("write bytes from stdin into a volume as one commit, and push it")
+    .argument("<name>", "tag or volume id", nonEmpty)
+    .requiredOption("--offset <n>", "where the first byte goes; the volume grows as needed", count)
+    .option("--no-push", "keep the commit in --local DIR until pagefold push")
+    .action((name: string, options: WriteOptions) =>
+      run(options, async (session) => {
+        const { signal } = session;
+        if (!options.push && options.local === undefined) {
+          throw usageError(
+            "--no-push keeps the commit in a local directory: name one with --local DIR, or leave --no-push out",
+          );
+        }
+        const store = await session.openStore(options);
+        const volume = await store.volume(name, { signal });
+        const transaction = await volume.begin({ signal });
+        let written = 0;
+        try {
+          for await (const chunk of stdinChunks(signal)) {
+            await transaction.write(options.offset + written, chunk);
+            written += chunk.length;
+          }
+        } catch (error) {
+          await transaction.rollback();
+          throw error;
+        }
+        const commit = await transaction.commit({ signal });
+        const pushed = options.push ? await volume.push({ signal }) : undefined;
+        const { lsn, ahead } = await volume.status({ fetch: false, signal });
+        const result = {
+          volume: volume.id,
+          lsn,
+          bytes: written,
+          changedPages: commit.changedPages,
+          pushed: pushed !== undefined,
+          ahead,
+          requests: session.requests(),
+          ms: session.ms(),
+        };
+        return { json: result, text: facts(result) };
+      }),
+    );
+};
