@@ -1,0 +1,154 @@
+/**
+ * Pagefold's main job on real input: a database is put into an object store by one process, tracked from an empty directory by a second, and
+ * queried by a third that fetches only the pages it reads; at the end a fourth exports it, and the bytes are compared with the source.
+ *
+ *   npm start              the database of the npm package wordnet-sqlite (29 MB)
+ *   npm start -- FILE      your own SQLite database; the queries are derived from its schema
+ */
+import { spawn } from "node:child_process";
+import { createHash } from "node:crypto";
+import { createReadStream } from "node:fs";
+import { mkdir, mkdtemp, open, rm, stat } from "node:fs/promises";
+import { createRequire } from "node:module";
+import { tmpdir } from "node:os";
+import { basename, dirname, join, resolve } from "node:path";
+import { fileURLToPath } from "node:url";
+
+const here = dirname(fileURLToPath(import.meta.url));
+const command = join(here, "../dist/cli.js");
+const started = performance.now();
+
+/** Runs a Node script to its end and answers with its stdout; its stderr goes to ours. `onLine` sees each line as it comes. */
+function run(args, onLine) {
+  return new Promise((done, failed) => {
+    const child = spawn(process.execPath, args, { stdio: ["ignore", "pipe", "inherit"] });
+    let out = "";
+    let rest = "";
+    child.stdout.setEncoding("utf8").on("data", (text) => {
+      out += text;
+      if (onLine === undefined) return;
+      const lines = (rest + text).split("\n");
+      rest = lines.pop();
+      for (const line of lines) onLine(line);
+    });
+    child.on("error", failed);
+    child.on("close", (code, signal) => {
+      if (code === 0) done(out);
+      else failed(new Error(`${basename(args[0])} ${args[1]} ended with ${signal ?? `code ${code}`}`));
+    });
+  });
+}
+
+const pagefold = async (...args) => JSON.parse(await run([command, ...args, "--json"]));
+
+async function sha256(path) {
+  const hash = createHash("sha256");
+  for await (const chunk of createReadStream(path, { highWaterMark: 1 << 20 })) hash.update(chunk);
+  return hash.digest("hex");
+}
+
+async function sameBytes(a, b) {
+  if ((await stat(a)).size !== (await stat(b)).size) return false;
+  const theirs = createReadStream(b, { highWaterMark: 1 << 20 })[Symbol.asyncIterator]();
+  for await (const ours of createReadStream(a, { highWaterMark: 1 << 20 })) {
+    const { value } = await theirs.next();
+    if (value === undefined || !ours.equals(value)) return false;
+  }
+  return (await theirs.next()).done === true;
+}
+
+async function isDatabase(path) {
+  const file = await open(path);
+  try {
+    const header = Buffer.alloc(16);
+    await file.read(header, 0, 16, 0);
+    return header.toString("latin1") === "SQLite format 3\0";
+  } finally {
+    await file.close();
+  }
+}
+
+const columns = [
+  { name: "query", width: 30 },
+  { name: "rows", width: 8 },
+  { name: "ms", width: 8 },
+  { name: "faults", width: 7 },
+  { name: "requests", width: 9 },
+  { name: "KB fetched", width: 11 },
+  { name: "share", width: 7 },
+];
+const tableLine = (cells) =>
+  cells
+    .map((cell, i) =>
+      i === 0 ? String(cell).padEnd(columns[i].width) : String(cell).padStart(columns[i].width),
+    )
+    .join("");
+
+async function main(given) {
+  const source =
+    given === undefined
+      ? join(dirname(createRequire(import.meta.url).resolve("wordnet-sqlite/package.json")), "wordnet.dict")
+      : resolve(given);
+  if (!(await isDatabase(source))) {
+    throw new Error(`${source} is no SQLite database; for other files see pagefold import, read and export`);
+  }
+  const folder = await mkdtemp(join(tmpdir(), "pagefold-main-job-"));
+  try {
+    const [store, local, exported] = ["store", "replica", "exported"].map((name) => join(folder, name));
+    await mkdir(local);
+    const size = (await stat(source)).size;
+    console.log(`source    ${source}, ${(size / 1e6).toFixed(1)} MB`);
+
+    const imported = await pagefold("import", source, "--store", store, "--tag", "main");
+    const kept = ((100 * imported.storedBytes) / imported.bytes).toFixed(0);
+    console.log(
+      `import    ${imported.pageCount} pages of ${imported.pageSize} B → ${(imported.storedBytes / 1e6).toFixed(1)} MB stored (${kept} %), ${imported.ms} ms`,
+    );
+
+    const cloned = await pagefold("clone", "main", "--store", store, "--local", local);
+    console.log(
+      `clone     volume ${cloned.volume} at LSN ${cloned.lsn}, ${cloned.requests} requests, no page fetched`,
+    );
+
+    console.log(`\n${tableLine(columns.map(({ name }) => name))}`);
+    const shape = given === undefined ? "wordnet" : "schema";
+    let queries = 0;
+    let last;
+    await run([join(here, "main-job.queries.mjs"), shape, store, "main", local], (line) => {
+      const report = JSON.parse(line);
+      queries++;
+      last = report;
+      const { name, rows, ms, faults, requests, bytesFetched, newPages, pageCount } = report;
+      const share = `${((100 * newPages) / Math.max(1, pageCount)).toFixed(1)} %`;
+      console.log(
+        tableLine([name, rows, ms.toFixed(1), faults, requests, Math.round(bytesFetched / 1024), share]),
+      );
+    });
+    if (queries < 6) throw new Error(`only ${queries} queries ran`);
+
+    const out = await pagefold("export", "main", exported, "--store", store, "--local", local);
+    const [before, after] = [await sha256(source), await sha256(exported)];
+    if (before !== after || !(await sameBytes(source, exported))) {
+      throw new Error(`the exported bytes differ from the source: sha256 ${after} instead of ${before}`);
+    }
+    console.log(
+      `\nexport    ${(out.bytes / 1e6).toFixed(1)} MB in ${out.ms} ms, state checksum ${out.stateChecksum}`,
+    );
+    console.log(`compare   byte for byte the same, sha256 ${after}`);
+
+    const seconds = ((performance.now() - started) / 1000).toFixed(1);
+    const before1 = ((100 * last.pagesBefore) / Math.max(1, last.pageCount)).toFixed(1);
+    console.log(
+      `\ndone: imported, cloned, ran ${queries} queries (all but the whole scan on ${before1} % of the pages), exported identical bytes, in ${seconds} s`,
+    );
+  } finally {
+    await rm(folder, { recursive: true, force: true });
+  }
+}
+
+try {
+  await main(process.argv[2]);
+} catch (error) {
+  console.error(`main job failed: ${error.message}`);
+  process.exitCode = 1;
+}

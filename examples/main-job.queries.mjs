@@ -1,0 +1,111 @@
+/**
+ * The querying process of the main job: opens the database of a volume from a directory that holds no page yet, runs queries of
+ * different shape, and prints for each one line of JSON with what it cost.
+ *
+ *   node main-job.queries.mjs wordnet|schema STORE NAME LOCAL
+ */
+import { Database } from "pagefold/vfs";
+
+const [shape, store, name, local] = process.argv.slice(2);
+
+const wordnet = [
+  ["point: a word by its index", "SELECT definition, type FROM words WHERE word = 'ocean'"],
+  ["point: by rowid", "SELECT word, definition FROM words WHERE rowid = 123456"],
+  [
+    "range: words from sea to seb",
+    "SELECT word, type FROM words WHERE word BETWEEN 'sea' AND 'seb' ORDER BY word",
+  ],
+  [
+    "join: nouns that are verbs too",
+    `SELECT a.word, count(*) FROM words a JOIN words b ON b.word = a.word AND b.type = 'verb'
+     WHERE a.type = 'noun' AND a.word BETWEEN 'sea' AND 'sed' GROUP BY a.word`,
+  ],
+  [
+    "prefix: words that begin light",
+    "SELECT word, definition FROM words WHERE word GLOB 'light*' ORDER BY word LIMIT 50",
+  ],
+  ["aggregate: words per type", "SELECT type, count(*) AS n FROM words GROUP BY type ORDER BY n DESC"],
+  ["text: LIKE '%lighthouse%'", "SELECT word FROM words WHERE definition LIKE '%lighthouse%' ORDER BY word"],
+  ["whole scan", "SELECT count(*), sum(length(word)), sum(length(definition)) FROM words"],
+];
+
+const quote = (identifier) => `"${String(identifier).replaceAll('"', '""')}"`;
+
+/** Queries for a database that we know nothing of, from its schema: cheap ones first, the whole scan last. */
+async function queriesOfSchema(database) {
+  const ask = async (sql) => (await database.query(sql)).rows;
+  const tables = await ask(
+    `SELECT l.name FROM pragma_table_list l WHERE l.schema = 'main' AND l.type = 'table' AND l.wr = 0
+     AND l.name NOT LIKE 'sqlite\\_%' ESCAPE '\\' ORDER BY l.name`,
+  );
+  const sized = [];
+  for (const [table] of tables) {
+    const [[rows]] = await ask(`SELECT coalesce(max(rowid), 0) FROM ${quote(table)}`);
+    const columns = await ask(`SELECT name, type FROM pragma_table_info(${literal(table)})`);
+    sized.push({ table, rows: Number(rows), columns: columns.map(([column]) => column) });
+  }
+  if (sized.length === 0) throw new Error("the database has no ordinary table");
+  sized.sort((a, b) => b.rows - a.rows);
+  const { table, rows, columns } = sized[0];
+  const [t, first, last] = [quote(table), quote(columns[0]), quote(columns.at(-1))];
+  const middle = Math.floor(rows / 2);
+  const indexed = await ask(
+    `SELECT i.name, x.name FROM pragma_index_list(${literal(table)}) i, pragma_index_info(i.name) x WHERE x.seqno = 0 AND x.name IS NOT NULL LIMIT 1`,
+  );
+  const other = sized[1] ?? sized[0];
+  const key = indexed[0]?.[1];
+  return [
+    [`point: ${table} by rowid`, `SELECT * FROM ${t} WHERE rowid = ${middle}`],
+    [`range: 100 rows of ${table}`, `SELECT * FROM ${t} WHERE rowid BETWEEN ${middle} AND ${middle + 99}`],
+    key === undefined
+      ? [`point: last row of ${table}`, `SELECT * FROM ${t} ORDER BY rowid DESC LIMIT 1`]
+      : [
+          `index: ${key} of ${table}`,
+          `SELECT * FROM ${t} WHERE ${quote(key)} >= (SELECT ${quote(key)} FROM ${t} WHERE rowid >= ${middle} LIMIT 1) ORDER BY ${quote(key)} LIMIT 20`,
+        ],
+    [
+      `join: ${table}, ${other.table}`,
+      `SELECT a.${first}, b.rowid FROM ${t} a JOIN ${quote(other.table)} b ON b.rowid = a.rowid WHERE a.rowid BETWEEN 1 AND 50`,
+    ],
+    [
+      `aggregate: groups of ${columns.at(-1)}`,
+      `SELECT ${last}, count(*) AS n FROM ${t} WHERE rowid <= ${Math.ceil(rows / 10)} GROUP BY 1 ORDER BY n DESC LIMIT 10`,
+    ],
+    [
+      `text: LIKE in ${table}`,
+      `SELECT count(*) FROM ${t} WHERE ${columns.map((column) => `${quote(column)} LIKE '%an%'`).join(" OR ")}`,
+    ],
+    ...sized.slice(1).map((each) => [`scan of ${each.table}`, scanOf(each)]),
+    [`whole scan of ${table}`, scanOf(sized[0])],
+  ];
+}
+
+const literal = (text) => `'${String(text).replaceAll("'", "''")}'`;
+const scanOf = ({ table, columns }) =>
+  `SELECT count(*), ${columns.map((column) => `sum(length(${quote(column)}))`).join(", ")} FROM ${quote(table)}`;
+
+const database = await Database.open({ store: { url: store }, name, local: { path: local } });
+try {
+  const queries = shape === "wordnet" ? wordnet : await queriesOfSchema(database);
+  for (const [title, sql] of queries) {
+    const before = await database.stats();
+    const start = performance.now();
+    const { rows } = await database.query(sql);
+    const ms = performance.now() - start;
+    const after = await database.stats();
+    const report = {
+      name: title.length > 29 ? `${title.slice(0, 28)}…` : title,
+      rows: rows.length,
+      ms,
+      faults: after.faults - before.faults,
+      requests: after.requests - before.requests,
+      bytesFetched: after.bytesFetched - before.bytesFetched,
+      newPages: after.residentPages - before.residentPages,
+      pagesBefore: before.residentPages,
+      pageCount: after.pageCount,
+    };
+    console.log(JSON.stringify(report));
+  }
+} finally {
+  await database.close();
+}
