@@ -64,7 +64,8 @@ export function pushAction(state: PushState): PushAction {
 export function pushNext(state: PushState, event: PushEvent): PushState {
   if (state.at === "recorded" && "answer" in event) {
     const attempts = state.attempts + 1;
-    switch (event.answer) {
+    const { answer } = event;
+    switch (answer) {
       case "created":
         return { at: "won" };
       case "exists":
@@ -74,11 +75,12 @@ export function pushNext(state: PushState, event: PushEvent): PushState {
       case "refused":
         return state.maybeSent ? { ...state, attempts } : { at: "refused" };
       default:
-        return unreachable(event.answer);
+        return unreachable(answer);
     }
   }
   if (state.at === "asking" && "found" in event) {
-    switch (event.found) {
+    const { found } = event;
+    switch (found) {
       case "ours":
         return { at: "won" };
       case "another":
@@ -86,7 +88,7 @@ export function pushNext(state: PushState, event: PushEvent): PushState {
       case "absent":
         return { at: "recorded", maybeSent: true, attempts: state.attempts };
       default:
-        return unreachable(event.found);
+        return unreachable(found);
     }
   }
   return state;

@@ -1,0 +1,41 @@
+/**
+ * Whether the remote still is what a replica knows: a store that was restored from a backup, or replaced, would otherwise take
+ * commits that build on a history it does not have.
+ */
+import type { Lsn } from "../base/brand.ts";
+import { isPagefoldError, PagefoldError } from "../base/errors.ts";
+import { decodeCommit } from "../format/commit-codec.ts";
+import { commitKey } from "../format/keys.ts";
+import type { ReplicaContext } from "./context.ts";
+
+type Options = { readonly signal?: AbortSignal };
+
+/** Once per opened volume: the remote must hold the commit that the replica stands on, not another one of the same LSN. */
+export async function confirmBase(context: ReplicaContext, options: Options): Promise<void> {
+  const { replica, remote, codecs } = context;
+  const { base, baseHeader } = replica.state;
+  if (context.confirmed || baseHeader === undefined) return;
+  const volume = replica.directory.volumeOf(base.lsn);
+  const stored = await remote.get(commitKey(volume, base.lsn), { range: { offset: 0, length: baseHeader.length }, ...options });
+  if (stored === undefined) throw lostHistory(context, (base.lsn - 1) as Lsn);
+  let same = false;
+  try {
+    same = decodeCommit(stored, codecs.hash, { volume, lsn: base.lsn }).hash === base.hash;
+  } catch (error) {
+    if (!isPagefoldError(error, "corrupt")) throw error;
+  }
+  if (!same) throw lostHistory(context, base.lsn);
+  context.confirmed = true;
+}
+
+/** The remote log does not have the commit that this replica stands on. */
+export function lostHistory(context: ReplicaContext, head: Lsn): PagefoldError {
+  const { base } = context.replica.state;
+  const { volume } = context.replica.manifest;
+  return new PagefoldError(
+    "diverged",
+    `this replica of volume ${volume} stands on commit ${base.lsn}, which the log in ${context.remote.url} (now at LSN ${head}) does not have; ` +
+      "the store was restored from a backup or replaced: clone into an empty directory, or keep the local state as a new volume",
+    { details: { volume, lsn: base.lsn, remoteLsn: head } },
+  );
+}

@@ -1,0 +1,52 @@
+/**
+ * Everything that replication of one volume works with. Components, not settings; made by the store façade, handed to every verb
+ * of this folder. Mutable are only the replica's state and what was learned last of the remote.
+ */
+import type { Lsn } from "../base/brand.ts";
+import type { Recorder } from "../base/recorder.ts";
+import type { Runtime } from "../base/runtime.ts";
+import type { Semaphore } from "../base/semaphore.ts";
+import type { Codecs } from "../format/codecs.ts";
+import type { FrameDecoder } from "../format/frame-decoder.ts";
+import type { FrameEncoder } from "../format/frame-encoder.ts";
+import type { PageCache } from "../local/page-cache.ts";
+import type { ObjectStore } from "../remote/object-store.ts";
+import type { Replica } from "../volume/replica.ts";
+import type { ReplicaLog } from "../volume/replica-log.ts";
+import type { ChainStep } from "../volume/remote-state.ts";
+import type { Fetcher } from "./fetcher.ts";
+import type { FramePlanContext } from "./frame-plan.ts";
+
+export interface CommitEvent {
+  readonly volume: string;
+  /** The remote LSN of a push; the LSN that a local commit builds on. */
+  readonly lsn: Lsn;
+  readonly where: "local" | "remote";
+  readonly changedPages: number;
+}
+
+export interface ReplicaContext {
+  readonly replica: Replica;
+  readonly log: ReplicaLog;
+  readonly cache: PageCache;
+  readonly remote: ObjectStore;
+  readonly fetcher: Fetcher;
+  readonly frames: FramePlanContext;
+  readonly codecs: Codecs;
+  readonly encoder: FrameEncoder;
+  readonly decoder: FrameDecoder;
+  readonly runtime: Runtime;
+  readonly recorder: Recorder;
+  /** Pages per frame times the page size; default 64 KiB. */
+  readonly frameBytes: number;
+  /** One push, pull or reset of the volume at a time. */
+  readonly moves: Semaphore;
+  /** One writer of the volume at a time, fair. */
+  readonly writers: Semaphore;
+  /** The newest remote commit that was learned of, and the way there from the replica's base. */
+  learned: { readonly lsn: Lsn; readonly steps: readonly ChainStep[] } | undefined;
+  /** Whether the remote was seen to hold the very commit that the replica stands on. */
+  confirmed: boolean;
+  onCommit(event: CommitEvent): void;
+  onStatus(): void;
+}

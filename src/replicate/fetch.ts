@@ -1,0 +1,157 @@
+/**
+ * Learning what the remote has (`fetch`), moving there (`pull`), letting go of local commits (`reset`), and where the two stand
+ * (`status`). Each finishes an unfinished push first, because its outcome decides what is ahead.
+ */
+import type { Lsn, PageCount } from "../base/brand.ts";
+import { PagefoldError } from "../base/errors.ts";
+import { shapeOf } from "../volume/replica.ts";
+import { fetchChain } from "./chain-fetch.ts";
+import { confirmBase, lostHistory } from "./confirm.ts";
+import type { ReplicaContext } from "./context.ts";
+import { findHead } from "./head.ts";
+import { settlePush } from "./push.ts";
+
+type Options = { readonly signal?: AbortSignal };
+
+export interface FetchResult {
+  /** The newest remote commit. */
+  readonly lsn: Lsn;
+  /** How many commits the replica is behind it. */
+  readonly behind: number;
+}
+
+export interface PullResult {
+  readonly from: Lsn;
+  readonly to: Lsn;
+  /** Pages that differ in who wrote them last. */
+  readonly changedPages: number;
+}
+
+export type SyncState = "clean" | "ahead" | "behind" | "diverged";
+
+export interface ReplicaStatus {
+  readonly volume: string;
+  readonly state: SyncState;
+  /** The remote commit that the replica stands on. */
+  readonly lsn: Lsn;
+  /** The newest remote commit as of the last fetch. */
+  readonly remoteLsn: Lsn;
+  /** Local commits that were not pushed. */
+  readonly ahead: number;
+  readonly behind: number;
+  readonly pageCount: PageCount;
+  readonly pageSize: number;
+  readonly byteLength: number;
+  /** A push was begun and its outcome is not known. */
+  readonly pendingPush: boolean;
+}
+
+/** Learns the remote's new commits in two round trips, whatever their number; the replica stays where it is. */
+export async function fetchRemote(context: ReplicaContext, options: Options = {}): Promise<FetchResult> {
+  return context.moves.run(async () => {
+    await settlePush(context, options);
+    return learn(context, options);
+  }, options.signal);
+}
+
+/** Fetches and moves to the newest commit. @throws `diverged` when there are local commits and new remote ones. */
+export async function pull(context: ReplicaContext, options: Options = {}): Promise<PullResult> {
+  return context.moves.run(async () => {
+    await settlePush(context, options);
+    await learn(context, options);
+    // Writers wait meanwhile: a commit made on the old base must not slip under the new one.
+    return context.writers.run(async () => moveTo(context), options.signal);
+  }, options.signal);
+}
+
+/** Drops every local commit that was not pushed; an unfinished push is finished first. Answers how many were dropped. */
+export async function reset(context: ReplicaContext, options: Options = {}): Promise<{ readonly dropped: number }> {
+  return context.moves.run(async () => {
+    await settlePush(context, { ...options, insist: true });
+    return context.writers.run(async () => {
+      const { commits } = context.replica.state;
+      const last = commits[commits.length - 1];
+      if (last !== undefined) context.log.reset(context.replica, last.sequence);
+      context.onStatus();
+      return { dropped: commits.length };
+    }, options.signal);
+  }, options.signal);
+}
+
+/** Where replica and remote stand, as of the last fetch. */
+export function statusOf(context: ReplicaContext): ReplicaStatus {
+  const { replica, learned } = context;
+  const { base, commits, intent } = replica.state;
+  const { pageCount, byteLength } = shapeOf(replica.state);
+  const ahead = commits.length;
+  const remoteLsn = Math.max(learned?.lsn ?? 0, base.lsn) as Lsn;
+  const behind = remoteLsn - base.lsn;
+  const state = ahead > 0 ? (behind > 0 ? "diverged" : "ahead") : behind > 0 ? "behind" : "clean";
+  return {
+    volume: replica.manifest.volume,
+    state,
+    lsn: base.lsn,
+    remoteLsn,
+    ahead,
+    behind,
+    pageCount,
+    pageSize: replica.manifest.pageSize,
+    byteLength,
+    pendingPush: intent !== undefined,
+  };
+}
+
+/** Learns the way from the base to the newest commit; needs the caller to hold `moves`. */
+async function learn(context: ReplicaContext, options: Options): Promise<FetchResult> {
+  const { replica, remote, codecs } = context;
+  const { base } = replica.state;
+  const { volume } = replica.manifest;
+  const head = await findHead(remote, volume, base.lsn, options);
+  if (head < base.lsn) throw lostHistory(context, head);
+  if (head === base.lsn) {
+    await confirmBase(context, options);
+    context.learned = { lsn: head, steps: [] };
+  } else if (context.learned?.lsn !== head || stale(context)) {
+    const steps = await fetchChain({
+      store: remote,
+      directory: replica.directory,
+      codecs,
+      from: base,
+      to: { lsn: head },
+      signal: options.signal,
+    });
+    context.confirmed = true;
+    context.learned = { lsn: head, steps };
+  }
+  context.onStatus();
+  return { lsn: head, behind: head - base.lsn };
+}
+
+/** What was learned starts at another base than the replica's. */
+function stale(context: ReplicaContext): boolean {
+  const first = context.learned?.steps[0];
+  return first === undefined || first.from !== context.replica.state.base.lsn;
+}
+
+function moveTo(context: ReplicaContext): PullResult {
+  const { replica, log, learned } = context;
+  const { base, commits } = replica.state;
+  const from = base.lsn;
+  if (learned === undefined || learned.lsn === from) return { from, to: from, changedPages: 0 };
+  if (commits.length > 0) {
+    throw new PagefoldError(
+      "diverged",
+      `volume ${replica.manifest.volume} has ${commits.length} local commit(s) on LSN ${from} that were not pushed, and the remote has gone on to LSN ${learned.lsn}; ` +
+        "nothing was changed: reset (drop the local commits), or write their changes again after a reset",
+      { details: { volume: replica.manifest.volume, lsn: from, remoteLsn: learned.lsn, ahead: commits.length } },
+    );
+  }
+  const changedPages = learned.steps.reduce(
+    (sum, step) => sum + step.rollups.reduce((s, r) => s + r.writers.reduce((t, w) => t + w.pages.size, 0), 0),
+    0,
+  );
+  log.sync(replica, learned.steps);
+  context.learned = { lsn: learned.lsn, steps: [] };
+  context.onStatus();
+  return { from, to: learned.lsn, changedPages };
+}
