@@ -1,0 +1,169 @@
+/**
+ * Reading many pages of a state: every frame is fetched once, in ranges of some hundred KiB, decoded in parallel where the decoder can, and
+ * handed over in no particular order. Memory is bounded by the number of ranges in flight, not by the volume.
+ */
+import type { Lsn } from "../base/brand.ts";
+import { throwIfAborted } from "../base/errors.ts";
+import { DIGEST_BYTES } from "../format/hash.ts";
+import { PageSet } from "../format/page-set.ts";
+import type { PageTable } from "../volume/page-table.ts";
+import type { ReplicaContext } from "./context.ts";
+import {
+  type FrameGroup,
+  frameBytes,
+  groupFrames,
+  pagesOfFrame,
+  resolveFrames,
+  type WantedPages,
+  whereIs,
+} from "./frame-plan.ts";
+
+/** Called with the verified pages of one range; the next ranges wait for the promise. */
+export type BulkSink = (pages: readonly BulkPages[]) => void | Promise<void>;
+
+/** Pages of one frame that were wanted. */
+export interface BulkPages {
+  readonly lsn: Lsn;
+  readonly pages: Uint32Array;
+  /** Back to back. */
+  readonly bytes: Uint8Array;
+  /** 16 bytes each, computed from the bytes. */
+  readonly digests: Uint8Array;
+}
+
+export interface BulkOptions {
+  readonly signal?: AbortSignal | undefined;
+  readonly onProgress?: ((pagesDone: number, pagesTotal: number) => void) | undefined;
+}
+
+export interface BulkResult {
+  readonly pages: number;
+  readonly requests: number;
+  readonly bytesFetched: number;
+}
+
+/** Stored bytes of one range. Small enough that a job keeps a worker busy for some milliseconds only. */
+const RANGE_BYTES = 512 * 1024;
+/** Pages, and commits, whose frames are looked up together. */
+const SLICE_PAGES = 65_536;
+const SLICE_COMMITS = 256;
+
+/**
+ * Fetches `pages` of a state whose table holds LSNs only; pages never written, or zeroed, are handed over by nobody.
+ * @throws `corrupt` naming the first bad frame; everything handed over before is good.
+ */
+export async function bulkRead(
+  context: ReplicaContext,
+  table: PageTable,
+  pages: PageSet,
+  sink: BulkSink,
+  options: BulkOptions = {},
+): Promise<BulkResult> {
+  const { fetcher, frames, decoder } = context;
+  const inFlight = new Set<Promise<void>>();
+  let failure: { readonly error: unknown } | undefined;
+  let done = 0;
+  let requests = 0;
+  let bytesFetched = 0;
+  const tally = (count: number) => {
+    done += count;
+    options.onProgress?.(done, pages.size);
+  };
+  for (const slice of slices(table, pages)) {
+    throwIfAborted(options.signal, "reading pages");
+    const wanted = new Map(slice.map((each) => [each.lsn, each.pages]));
+    const { tasks, zeroed } = await fetcher.run(resolveFrames(frames, slice), options.signal);
+    for (const each of zeroed) tally(each.pages.size);
+    for (const group of groupFrames(tasks, RANGE_BYTES, 0)) {
+      while (inFlight.size >= decoder.parallelism + 2 && failure === undefined) await Promise.race(inFlight);
+      if (failure !== undefined) break;
+      const flight = readGroup(context, group, wanted, options.signal)
+        .then(async (result) => {
+          requests++;
+          bytesFetched += group.request.length;
+          await sink(result);
+          tally(result.reduce((sum, each) => sum + each.pages.length, 0));
+        })
+        .catch((error) => {
+          failure ??= { error };
+        })
+        .finally(() => inFlight.delete(flight));
+      inFlight.add(flight);
+    }
+    if (failure !== undefined) break;
+  }
+  await Promise.all(inFlight);
+  if (failure !== undefined) throw failure.error;
+  return { pages: done, requests, bytesFetched };
+}
+
+async function readGroup(
+  context: ReplicaContext,
+  group: FrameGroup,
+  wanted: ReadonlyMap<Lsn, PageSet>,
+  signal: AbortSignal | undefined,
+): Promise<BulkPages[]> {
+  const { fetcher, frames, decoder, replica } = context;
+  const { pageSize, digestSeed } = replica.manifest;
+  const answer = await fetcher.get(group.request, signal);
+  const contents = group.tasks.map((task) => Uint32Array.from(pagesOfFrame(task)));
+  const { bytes, digests } = await decoder.decode({
+    frames: group.tasks.map((task, i) => ({
+      frame: task.frame,
+      stored: frameBytes(frames, group, task, answer),
+      pages: contents[i]!,
+      where: whereIs(task),
+    })),
+    pageSize,
+    digestSeed,
+  });
+  let start = 0;
+  return group.tasks.map((task, i) => {
+    const pages = contents[i]!;
+    const end = start + pages.length;
+    const all = {
+      lsn: task.lsn,
+      pages,
+      bytes: bytes.subarray(start * pageSize, end * pageSize),
+      digests: digests.subarray(start * DIGEST_BYTES, end * DIGEST_BYTES),
+    };
+    start = end;
+    return onlyWanted(all, wanted.get(task.lsn) ?? PageSet.empty, pageSize);
+  });
+}
+
+/** Frames bring their neighbours along; those that were not asked for (or were overwritten since) are left out. */
+function onlyWanted(all: BulkPages, wanted: PageSet, pageSize: number): BulkPages {
+  const kept = all.pages.filter((page) => wanted.has(page));
+  if (kept.length === all.pages.length) return all;
+  const bytes = new Uint8Array(kept.length * pageSize);
+  const digests = new Uint8Array(kept.length * DIGEST_BYTES);
+  let k = 0;
+  all.pages.forEach((page, i) => {
+    if (page !== kept[k]) return;
+    bytes.set(all.bytes.subarray(i * pageSize, (i + 1) * pageSize), k * pageSize);
+    digests.set(all.digests.subarray(i * DIGEST_BYTES, (i + 1) * DIGEST_BYTES), k * DIGEST_BYTES);
+    k++;
+  });
+  return { lsn: all.lsn, pages: kept, bytes, digests };
+}
+
+/** Cuts the work into lookups of bounded size: parts of a big commit, or many small ones. */
+function* slices(table: PageTable, pages: PageSet): Generator<WantedPages[]> {
+  let slice: WantedPages[] = [];
+  let count = 0;
+  for (const [value, written] of table.byValue(pages.last ?? 0)) {
+    const wanted = written.intersect(pages);
+    for (let from = 0; from < wanted.size; from += SLICE_PAGES) {
+      const some = wanted.size <= SLICE_PAGES ? wanted : wanted.slice(from, from + SLICE_PAGES);
+      slice.push({ lsn: value as Lsn, pages: some });
+      count += some.size;
+      if (count >= SLICE_PAGES || slice.length >= SLICE_COMMITS) {
+        yield slice;
+        slice = [];
+        count = 0;
+      }
+    }
+  }
+  if (slice.length > 0) yield slice;
+}

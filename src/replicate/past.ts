@@ -1,0 +1,156 @@
+/**
+ * Older states of a volume: the state at an LSN (verified against the replica's own place in the log), the log itself, newest first,
+ * and verification of everything that a state consists of.
+ */
+import type { Hash, Lsn, PageCount, StateChecksum, TimeMs } from "../base/brand.ts";
+import { PagefoldError, throwIfAborted } from "../base/errors.ts";
+import { StateChecksumSum } from "../format/checksum.ts";
+import type { DecodedCommit } from "../format/commit-codec.ts";
+import { advance, emptyState, type RemoteState } from "../volume/remote-state.ts";
+import { bulkRead } from "./bulk.ts";
+import { fetchChain } from "./chain-fetch.ts";
+import type { ReplicaContext } from "./context.ts";
+import { digestsOf } from "./digests.ts";
+import { loadCommits } from "./frame-plan.ts";
+import { checkState } from "./hydrate.ts";
+
+type Options = { readonly signal?: AbortSignal };
+
+/** One line of the log. */
+export interface LogEntry {
+  readonly lsn: Lsn;
+  readonly time: TimeMs;
+  /** Pages changed or zeroed. */
+  readonly pages: number;
+  readonly pageCount: PageCount;
+  /** Exact length of the volume in bytes. */
+  readonly byteLength: number;
+  /** Bytes that the commit's frames, indexes and digests take in the store. */
+  readonly bytes: number;
+  readonly hash: Hash;
+  readonly stateChecksum: StateChecksum;
+}
+
+/** The state at an LSN that the replica has seen. @throws `not_found` for an LSN beyond the replica's. */
+export async function stateOf(context: ReplicaContext, lsn: number, options: Options = {}): Promise<RemoteState> {
+  const { replica, remote, codecs } = context;
+  const { base } = replica.state;
+  const { volume } = replica.manifest;
+  if (!Number.isSafeInteger(lsn) || lsn < 0) {
+    throw new PagefoldError("invalid", `an LSN is a whole number from 0 on, not ${lsn}`);
+  }
+  if (lsn > base.lsn) {
+    throw new PagefoldError("not_found", `volume ${volume} has no commit ${lsn}: its newest is ${base.lsn}`, {
+      details: { volume, lsn },
+    });
+  }
+  const start = emptyState(replica.manifestHash, replica.manifest.createdAt);
+  if (lsn === base.lsn) return base;
+  if (lsn === 0) return start;
+  const at = lsn as Lsn;
+  const fetching = { store: remote, directory: replica.directory, codecs, signal: options.signal };
+  // Both stretches at once: down from what is known proves the hash, up from the manifest gives the state.
+  const [above, below] = await Promise.all([
+    fetchChain({ ...fetching, from: { lsn: at }, to: base }),
+    fetchChain({ ...fetching, from: start, to: { lsn: at } }),
+  ]);
+  const lowest = above[0]!;
+  const named = lowest.commit.header.jumpHashes[lowest.rollups.length - 1];
+  const state = advance(start, below);
+  if (named !== state.hash) {
+    throw new PagefoldError("corrupt", `commit ${lsn} of volume ${volume} is not the one that later commits name`, {
+      details: { volume, lsn },
+    });
+  }
+  return state;
+}
+
+/** How many headers are fetched together when the log is walked. */
+const LOG_BATCH = 32;
+
+/** The remote log from the replica's place downward, newest first, each entry verified against the one above it. */
+export async function* walkLog(context: ReplicaContext, options: Options = {}): AsyncGenerator<LogEntry, void, undefined> {
+  const { replica, fetcher, frames } = context;
+  let expected: Hash = replica.state.base.hash;
+  for (let top: number = replica.state.base.lsn; top > 0; top -= LOG_BATCH) {
+    throwIfAborted(options.signal, "reading the log");
+    const lsns: Lsn[] = [];
+    for (let lsn = top; lsn > Math.max(0, top - LOG_BATCH); lsn--) lsns.push(lsn as Lsn);
+    const commits = await fetcher.run(loadCommits(frames, lsns), options.signal);
+    for (const lsn of lsns) {
+      const commit = commits.get(lsn)!;
+      if (commit.hash !== expected) {
+        const { volume } = replica.manifest;
+        throw new PagefoldError("corrupt", `commit ${lsn} of volume ${volume} is not the one that its successor names`, {
+          details: { volume, lsn },
+        });
+      }
+      expected = commit.header.jumpHashes[0]!;
+      yield logEntry(commit);
+    }
+  }
+}
+
+function logEntry({ header, hash, headerLength }: DecodedCommit): LogEntry {
+  return {
+    lsn: header.lsn,
+    time: header.time,
+    pages: header.changed.size + header.zeroed.size,
+    pageCount: header.pageCount,
+    byteLength: header.byteLength,
+    bytes: headerLength + header.segments.reduce((sum, segment) => sum + segment.length, 0),
+    hash,
+    stateChecksum: header.stateChecksum,
+  };
+}
+
+export interface VerifyResult {
+  readonly lsn: Lsn;
+  /** Commits of the log whose hashes were checked. */
+  readonly commits: number;
+  readonly pages: number;
+  readonly requests: number;
+  readonly bytesFetched: number;
+  readonly stateChecksum: StateChecksum;
+}
+
+export interface VerifyOptions extends Options {
+  readonly onProgress?: (pagesDone: number, pagesTotal: number) => void;
+}
+
+/**
+ * Checks a state against the store, fetching everything anew: the hash chain down to the manifest, every index, frame and digest area that
+ * the state uses, and that pages and stored digests both add up to the state checksum.
+ * @throws `corrupt` naming volume, LSN, segment and frame of the first thing that is wrong
+ */
+export async function verify(context: ReplicaContext, state: RemoteState, options: VerifyOptions = {}): Promise<VerifyResult> {
+  let commits = 0;
+  for await (const entry of walkLog(context, options)) if (entry.lsn <= state.lsn) commits++;
+  const written = state.table.written(state.pageCount);
+  const fromPages = new StateChecksumSum();
+  const { fetcher, frames } = context;
+  const result = await bulkRead(
+    context,
+    state.table,
+    written,
+    (ranges) => {
+      for (const { digests } of ranges) fromPages.add(digests);
+    },
+    { signal: options.signal, onProgress: options.onProgress },
+  );
+  checkState(context, state.lsn, fromPages.value(), state.stateChecksum);
+  const fromDigests = new StateChecksumSum();
+  for (let from = 0; from < written.size; from += 65_536) {
+    fromDigests.add(await fetcher.run(digestsOf(frames, state.table, written.slice(from, from + 65_536)), options.signal));
+  }
+  checkState(context, state.lsn, fromDigests.value(), state.stateChecksum);
+  return {
+    lsn: state.lsn,
+    commits,
+    pages: written.size,
+    requests: result.requests,
+    bytesFetched: result.bytesFetched,
+    stateChecksum: state.stateChecksum,
+  };
+}
+
