@@ -49,6 +49,13 @@ class MemoryFileData {
     if (bytes.length > 0) this.size = Math.max(this.size, offset + bytes.length);
   }
 
+  clone(): MemoryFileData {
+    const copy = new MemoryFileData();
+    copy.size = this.size;
+    for (const chunk of this.#chunks) copy.#chunks.push(chunk?.slice());
+    return copy;
+  }
+
   truncate(size: number): void {
     if (size < this.size) {
       const keep = Math.ceil(size / CHUNK_BYTES);
@@ -95,6 +102,14 @@ export class MemoryBlockFileSystem implements BlockFileSystem {
       (grow) => this.#reserve(name, grow),
       () => this.#open.delete(name),
     );
+  }
+
+  /** A copy of all files as they are now, none of them open: what a process that is killed leaves to the next one. */
+  clone(): MemoryBlockFileSystem {
+    const copy = new MemoryBlockFileSystem({ name: this.name, capacity: this.#capacity });
+    for (const [name, data] of this.#files) copy.#files.set(name, data.clone());
+    copy.#used = this.#used;
+    return copy;
   }
 
   async exists(name: string): Promise<boolean> {
