@@ -3,6 +3,7 @@
  * the bounds are not opened, the walk stops when its consumer does, and of a directory with a million names only a bounded
  * number is held at a time.
  */
+import type { Dirent } from "node:fs";
 import { opendir, stat } from "node:fs/promises";
 import { join } from "node:path";
 import { compareKeys, keyFault } from "../remote/keys.ts";
@@ -55,6 +56,8 @@ async function* walkDirectory(
   }
 }
 
+type Kind = "file" | "directory" | undefined;
+
 /** The first entries of a directory that lie within the bounds and after `after`, in order. */
 async function nextEntries(
   path: string,
@@ -66,13 +69,13 @@ async function nextEntries(
   let more = false;
   const heldMin = Math.max(HELD_MIN, bounds.limit);
   const compare = (a: Entry, b: Entry): number => compareKeys(a.key, b.key);
-  for await (const entry of readEntries(path, base)) {
-    if (!mayMatch(entry, bounds) || (after !== undefined && compareKeys(entry.key, after) <= 0)) continue;
+  await eachEntry(path, base, (entry) => {
+    if (!mayMatch(entry, bounds) || (after !== undefined && compareKeys(entry.key, after) <= 0)) return;
     held.push(entry);
-    if (held.length < 2 * heldMin) continue;
+    if (held.length < 2 * heldMin) return;
     held = held.sort(compare).slice(0, heldMin);
     more = true;
-  }
+  });
   return { entries: held.sort(compare), more };
 }
 
@@ -83,31 +86,41 @@ function mayMatch({ key, directory }: Entry, { prefix, startAfter }: WalkBounds)
 }
 
 /** The entries of a directory in no order, with long names put together again. */
-async function* readEntries(path: string, base: string): AsyncGenerator<Entry> {
-  let handle: Awaited<ReturnType<typeof opendir>>;
-  try {
-    handle = await opendir(path, { bufferSize: 1024 });
-  } catch (error) {
-    if (isAbsent(error)) return;
-    throw error;
-  }
+async function eachEntry(path: string, base: string, visit: (entry: Entry) => void): Promise<void> {
   const top = base === "";
-  for await (const dirent of handle) {
+  for await (const dirent of await openDirectory(path)) {
     const meant = nameToPart(dirent.name, top);
     if (meant === undefined) continue;
-    const at = join(path, dirent.name);
-    let directory = dirent.isDirectory();
-    if (!directory && !dirent.isFile()) {
-      // A link, or a file system that does not tell.
-      const target = await stat(at).catch(() => undefined);
-      if (target === undefined || !(target.isFile() || target.isDirectory())) continue;
-      directory = target.isDirectory();
-    }
+    const at = `${path}/${dirent.name}`;
+    const known = kindOf(dirent, at);
+    const kind = known instanceof Promise ? await known : known;
     const key = base + meant.part;
     if (meant.partial) {
-      if (directory) yield* readEntries(at, key);
-    } else if (keyFault(key) === undefined) {
-      yield { key: directory ? `${key}/` : key, path: at, directory };
+      if (kind === "directory") await eachEntry(at, key, visit);
+    } else if (kind !== undefined && keyFault(key) === undefined) {
+      visit({ key: kind === "directory" ? `${key}/` : key, path: at, directory: kind === "directory" });
     }
   }
+}
+
+async function openDirectory(path: string): Promise<AsyncIterable<Dirent>> {
+  try {
+    return await opendir(path, { bufferSize: 1024 });
+  } catch (error) {
+    if (isAbsent(error)) return nothing();
+    throw error;
+  }
+}
+
+async function* nothing(): AsyncGenerator<never> {}
+
+/** Not async in the usual case: a large directory asks it a million times. */
+function kindOf(dirent: Dirent, path: string): Kind | Promise<Kind> {
+  if (dirent.isFile()) return "file";
+  if (dirent.isDirectory()) return "directory";
+  // A link, or a file system that does not tell.
+  return stat(path).then(
+    (target) => (target.isFile() ? "file" : target.isDirectory() ? "directory" : undefined),
+    () => undefined,
+  );
 }

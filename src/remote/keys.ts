@@ -25,8 +25,12 @@ export function utf8Length(s: string): number {
   return length;
 }
 
+/** What nearly every key consists of: found in one pass, before the rules are looked at one by one. */
+const PLAIN = /^[a-z0-9~_-][a-z0-9~_.-]*(?:\/[a-z0-9~_-][a-z0-9~_.-]*)*$/;
+
 /** Why `key` cannot be a key, or `undefined` where it can. */
 export function keyFault(key: string): string | undefined {
+  if (key.length <= MAX_KEY_BYTES && PLAIN.test(key)) return undefined;
   if (key.length === 0) return "it is empty";
   if (FORBIDDEN.test(key)) return "it holds a control character or a backslash";
   if (LONE_SURROGATE.test(key)) return "it is not valid Unicode";
