@@ -18,18 +18,25 @@ describe("bytes", () => {
     property(fc.tuple(fc.nat(255), fc.nat(65535), fc.nat(0xffff_ffff), fc.maxSafeNat()), ([a, b, c, d]) => {
       const bytes = new ByteWriter().u8(a).u16(b).u32(c).u64(d).varint(d).varint(c).finish();
       const reader: ByteReader = new ByteReader(bytes, "test");
-      expect([reader.u8(""), reader.u16(""), reader.u32(""), reader.u64(""), reader.varint(""), reader.varint("")]).toEqual([
-        a,
-        b,
-        c,
-        d,
-        d,
-        c,
-      ]);
+      expect([
+        reader.u8(""),
+        reader.u16(""),
+        reader.u32(""),
+        reader.u64(""),
+        reader.varint(""),
+        reader.varint(""),
+      ]).toEqual([a, b, c, d, d, c]);
       reader.end();
       expect(bytes.length).toBe(15 + varintLength(d) + varintLength(c));
     });
-    expect(toHex(new ByteWriter().u32(0x01020304).u64(2 ** 53 - 1).finish())).toBe("04030201ffffffffffff1f00");
+    expect(
+      toHex(
+        new ByteWriter()
+          .u32(0x01020304)
+          .u64(2 ** 53 - 1)
+          .finish(),
+      ),
+    ).toBe("04030201ffffffffffff1f00");
   });
 
   it("varints go to 2^53 - 1, in the fewest bytes, and no further", () => {
@@ -46,7 +53,12 @@ describe("bytes", () => {
 
   it("reads nothing past the end, and says what it was reading", () => {
     const reader: ByteReader = new ByteReader(new Uint8Array(3), "a thing", { lsn: 7 });
-    for (const read of [() => reader.u32("x"), () => reader.u64("x"), () => reader.bytes(2 ** 40, "x"), () => reader.hex(4, "x")]) {
+    for (const read of [
+      () => reader.u32("x"),
+      () => reader.u64("x"),
+      () => reader.bytes(2 ** 40, "x"),
+      () => reader.hex(4, "x"),
+    ]) {
       expect(corrupt(read)).toBe(true);
     }
     expect(reader.remaining).toBe(3);

@@ -1,12 +1,25 @@
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
-import type { Hash, Lsn, PageCount, SegmentId, StateChecksum, TimeMs, VolumeId } from "../../src/base/brand.ts";
+import type {
+  Hash,
+  Lsn,
+  PageCount,
+  SegmentId,
+  StateChecksum,
+  TimeMs,
+  VolumeId,
+} from "../../src/base/brand.ts";
 import { isPagefoldError, PagefoldError } from "../../src/base/errors.ts";
-import { corruptError } from "../../src/format/bytes.ts";
+import { ByteReader, corruptError } from "../../src/format/bytes.ts";
 import { headerProblem } from "../../src/format/commit-check.ts";
-import { COMMIT_PREFIX_BYTES, commitBandsEnd, commitHeaderLength, decodeCommit, encodeCommit } from "../../src/format/commit-codec.ts";
+import {
+  COMMIT_PREFIX_BYTES,
+  commitBandsEnd,
+  commitHeaderLength,
+  decodeCommit,
+  encodeCommit,
+} from "../../src/format/commit-codec.ts";
 import { readHeader, writeHeader } from "../../src/format/commit-header.ts";
-import { ByteReader } from "../../src/format/bytes.ts";
 import { decodeFrame, frameRawLength } from "../../src/format/frame.ts";
 import { bandInterval } from "../../src/format/jumps.ts";
 import { LIMITS } from "../../src/format/limits.ts";
@@ -34,7 +47,8 @@ const sample = await sampleCommit();
 /** Reads all of a commit object as a verifier would; `expected` is what a later commit says its hash is. */
 function verifyWhole(bytes: Uint8Array, expected: Hash): void {
   const commit = decodeCommit(bytes, hash, { hash: expected });
-  if (bytes.length !== commit.totalLength) throw corruptError("a commit", "its length is not the one it claims");
+  if (bytes.length !== commit.totalLength)
+    throw corruptError("a commit", "its length is not the one it claims");
   commit.bandExtents.forEach(({ offset, length }, i) => {
     const band = bytes.subarray(offset, offset + length);
     if (hash.blake3(band) !== commit.header.bands[i]!.hash) throw corruptError("a band", "hash");
@@ -43,7 +57,8 @@ function verifyWhole(bytes: Uint8Array, expected: Hash): void {
   const inline = commit.header.segments.find((segment) => segment.id === undefined);
   if (inline === undefined) return;
   const area = bytes.subarray(commit.frames.offset, commit.frames.offset + commit.frames.length);
-  const part = ({ offset, length }: { offset: number; length: number }) => area.subarray(offset, offset + length);
+  const part = ({ offset, length }: { offset: number; length: number }) =>
+    area.subarray(offset, offset + length);
   const index = openReadIndex(hash, part(inline.index), inline);
   checkDigestArea(hash, part(inline.digests), inline);
   for (let i = 0; i < index.frameCount; i++) {
@@ -81,7 +96,9 @@ describe("commit object", () => {
       expect(commit.totalLength).toBe(bytes.length);
       expect(commitHeaderLength(bytes.subarray(0, COMMIT_PREFIX_BYTES))).toBe(commit.headerLength);
       expect(commitBandsEnd(bytes)).toBe(commit.frames.offset);
-      expect(commit.bandExtents.map(({ offset, length }) => bytes.slice(offset, offset + length))).toEqual(bands);
+      expect(commit.bandExtents.map(({ offset, length }) => bytes.slice(offset, offset + length))).toEqual(
+        bands,
+      );
       let offset = 0;
       for (const [i, band] of apart.entries()) {
         expect(commit.apartBandExtents[i]).toEqual({ offset, length: band.length });
@@ -117,12 +134,19 @@ describe("commit object", () => {
     broken[COMMIT_PREFIX_BYTES + 40]! ^= 1;
     const message = refused(() => decodeCommit(broken, hash, { lsn: 4 as Lsn, hash: sample.hash }));
     expect(message).toMatch(/^corrupt: a commit is damaged: its hash is/);
-    expect(refused(() => decodeCommit(sample.bytes, hash, { lsn: 5 as Lsn }))).toMatch(/^corrupt: .*it is LSN 4/);
-    expect(refused(() => decodeCommit(sample.bytes, hash, { volume: someId<VolumeId>(9) }))).toMatch(/belongs to volume/);
+    expect(refused(() => decodeCommit(sample.bytes, hash, { lsn: 5 as Lsn }))).toMatch(
+      /^corrupt: .*it is LSN 4/,
+    );
+    expect(refused(() => decodeCommit(sample.bytes, hash, { volume: someId<VolumeId>(9) }))).toMatch(
+      /belongs to volume/,
+    );
     try {
       decodeCommit(broken, hash, { volume: sample.header.volume, lsn: 4 as Lsn, hash: sample.hash });
     } catch (error) {
-      expect(isPagefoldError(error, "corrupt") && error.details).toEqual({ volume: sample.header.volume, lsn: 4 });
+      expect(isPagefoldError(error, "corrupt") && error.details).toEqual({
+        volume: sample.header.volume,
+        lsn: 4,
+      });
     }
   });
 
@@ -177,7 +201,11 @@ describe("commit header rules", () => {
     ["zeroed also changed", { zeroed: PageSet.of([9]) }, /both changed and zeroed/],
     ["a jump hash missing", { jumpHashes: sample.header.jumpHashes.slice(1) }, /2 jump hashes at LSN 4/],
     ["a band missing", { bands: sample.header.bands.slice(1) }, /1 bands at LSN 4/],
-    ["apart before riding", { bands: sample.header.bands.map((b, i) => ({ ...b, apart: i === 0 })) }, /rides along behind/],
+    [
+      "apart before riding",
+      { bands: sample.header.bands.map((b, i) => ({ ...b, apart: i === 0 })) },
+      /rides along behind/,
+    ],
     ["an empty band", { bands: sample.header.bands.map((b) => ({ ...b, length: 0 })) }, /empty band/],
     ["checkpoint of its own", { checkpoint: { lsn: 4 as Lsn, hash: someHash(1) } }, /checkpoint at LSN 4/],
     ["no segment", { segments: [] }, /5 changed pages are in no segment/],
@@ -189,7 +217,11 @@ describe("commit header rules", () => {
     ["first page unchanged", { segments: [stored(1, 8, 4, 1), stored(9, 12, 2, 2)] }, /out of order/],
     ["one id twice", { segments: [stored(1, 3, 3, 1), stored(9, 12, 2, 1)] }, /named twice/],
     ["digests elsewhere", { segments: [{ ...segment, digests: { offset: 1, length: 80 } }] }, /do not fit/],
-    ["too long a segment", { segments: [{ ...stored(1, 12, 5, 1), length: LIMITS.segmentStoredBytes + 1 }] }, /a segment of/],
+    [
+      "too long a segment",
+      { segments: [{ ...stored(1, 12, 5, 1), length: LIMITS.segmentStoredBytes + 1 }] },
+      /a segment of/,
+    ],
     ["unknown features", { features: { compatible: 0, incompatible: 2 } }, /features/],
   ])("%s", (_, change, expected) => {
     expect(problem(change)).toMatch(expected);
@@ -199,7 +231,16 @@ describe("commit header rules", () => {
     expect(problem({})).toBeUndefined();
     expect(problem({ segments: [stored(1, 3, 3, 1), stored(9, 12, 2, 2)] })).toBeUndefined();
     expect(problem({ segments: [stored(1, 12, 5, 1)] })).toBeUndefined();
-    expect(problem({ pageCount: 0 as PageCount, lowestPageCount: 0 as PageCount, byteLength: 0, changed: PageSet.empty, zeroed: PageSet.empty, segments: [] })).toBeUndefined();
+    expect(
+      problem({
+        pageCount: 0 as PageCount,
+        lowestPageCount: 0 as PageCount,
+        byteLength: 0,
+        changed: PageSet.empty,
+        zeroed: PageSet.empty,
+        segments: [],
+      }),
+    ).toBeUndefined();
   });
 
   it("headers of any shape round-trip", () => {

@@ -19,7 +19,13 @@ const code = (run: () => unknown): string | undefined => {
 
 describe("compression", () => {
   it("round-trips pages of every kind", () => {
-    const kinds = [pageBytes(64 * KiB, 1), new Uint8Array(64 * KiB), someBytes(16 * KiB, 2), pageBytes(512, 3), pageBytes(1024 * KiB, 4)];
+    const kinds = [
+      pageBytes(64 * KiB, 1),
+      new Uint8Array(64 * KiB),
+      someBytes(16 * KiB, 2),
+      pageBytes(512, 3),
+      pageBytes(1024 * KiB, 4),
+    ];
     for (const raw of kinds) {
       const { codec, bytes } = codecs.compress(raw);
       expect(Buffer.compare(codecs.decompress(codec, bytes, raw.length), raw)).toBe(0);
@@ -100,7 +106,9 @@ describe("compression", () => {
     expect(code(() => native.decompress("deflate-raw", deflated, 512))).toBe("corrupt");
     expect(code(() => native.decompress("deflate-raw", deflated.subarray(0, 9), 4096))).toBe("corrupt");
     expect(code(() => codecs.decompress("deflate-raw", deflated, 4096))).toBe("unsupported_version");
-    const liar = await loadCodecs({ nativeZstd: { compress: (b) => b, decompress: () => new Uint8Array(7) } });
+    const liar = await loadCodecs({
+      nativeZstd: { compress: (b) => b, decompress: () => new Uint8Array(7) },
+    });
     expect(code(() => liar.decompress("zstd", bytes, 4096))).toBe("corrupt");
   });
 });

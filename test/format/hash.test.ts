@@ -2,6 +2,7 @@ import fc from "fast-check";
 import { createBLAKE3 } from "hash-wasm";
 import { describe, expect, it } from "vitest";
 import type { StateChecksum } from "../../src/base/brand.ts";
+import { fromHex } from "../../src/format/bytes.ts";
 import {
   isZeroPage,
   StateChecksumSum,
@@ -10,7 +11,6 @@ import {
   stateChecksumToText,
 } from "../../src/format/checksum.ts";
 import { loadHasher } from "../../src/format/hash.ts";
-import { fromHex } from "../../src/format/bytes.ts";
 import { page, pageBytes, property, someBytes } from "./support.ts";
 
 const hasher = await loadHasher();
@@ -69,7 +69,9 @@ describe("state checksum", () => {
     property(fc.tuple(digests, digests), ([plus, minus]) => {
       const sum = new StateChecksumSum().add(Buffer.concat(plus));
       for (const digest of minus) sum.subtract(digest);
-      const expected = mod(plus.reduce((n, d) => n + asBig(d), 0n) - minus.reduce((n, d) => n + asBig(d), 0n));
+      const expected = mod(
+        plus.reduce((n, d) => n + asBig(d), 0n) - minus.reduce((n, d) => n + asBig(d), 0n),
+      );
       expect(sum.value()).toBe(expected);
       const again = StateChecksumSum.from(sum.value()).add(Buffer.concat(minus));
       for (const digest of [...plus].reverse()) again.subtract(digest);
@@ -90,7 +92,9 @@ describe("state checksum", () => {
     const two = someBytes(48, 4);
     const part = new StateChecksumSum().add(two, 16, 1).value();
     expect(part).toBe(asBig(two.subarray(16, 32)));
-    expect(new StateChecksumSum().add(two, 0, 1).addValue(part).add(two, 32).value()).toBe(new StateChecksumSum().add(two).value());
+    expect(new StateChecksumSum().add(two, 0, 1).addValue(part).add(two, 32).value()).toBe(
+      new StateChecksumSum().add(two).value(),
+    );
     property(fc.bigInt({ min: 0n, max: (1n << 128n) - 1n }), (n) => {
       expect(stateChecksumFromBytes(stateChecksumToBytes(n as StateChecksum))).toBe(n);
       expect(BigInt(`0x${stateChecksumToText(n as StateChecksum)}`)).toBe(n);

@@ -4,7 +4,8 @@ import type { Lsn } from "../../src/base/brand.ts";
 import { bandInterval, pathDown, trailingPowers } from "../../src/format/jumps.ts";
 import { property, randomSource, SEED } from "./support.ts";
 
-const path = (from: number, to: number, maxStep?: (lsn: number) => number) => pathDown(from as Lsn, to as Lsn, maxStep);
+const path = (from: number, to: number, maxStep?: (lsn: number) => number) =>
+  pathDown(from as Lsn, to as Lsn, maxStep);
 
 describe("jumps", () => {
   it("trailingPowers is exact up to 2^53", () => {
@@ -77,7 +78,7 @@ describe("jumps", () => {
       between.push(worstPair);
       expect(worstPair).toBeLessThanOrEqual(2 * Math.log2(n));
     }
-    [9, 18, 22, 26].forEach((most, i) => expect(newest[i]).toBeLessThanOrEqual(most));
-    [13, 26, 33, 39].forEach((most, i) => expect(between[i]).toBeLessThanOrEqual(most));
+    for (const [i, most] of [9, 18, 22, 26].entries()) expect(newest[i]).toBeLessThanOrEqual(most);
+    for (const [i, most] of [13, 26, 33, 39].entries()) expect(between[i]).toBeLessThanOrEqual(most);
   });
 });

@@ -1,6 +1,6 @@
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
-import { type Lsn, LSN_ZERO, type SegmentId, type TimeMs, type VolumeId } from "../../src/base/brand.ts";
+import { LSN_ZERO, type Lsn, type SegmentId, type TimeMs, type VolumeId } from "../../src/base/brand.ts";
 import { PagefoldError } from "../../src/base/errors.ts";
 import { idFromBytes, idTime, idToBytes, newId, parseId, parseVolumeId } from "../../src/format/ids.ts";
 import {
@@ -51,7 +51,10 @@ describe("ids", () => {
         return bytes;
       },
     });
-    property(fc.nat(2 ** 31).map((n) => n * 130_000), (time) => expect(idTime(newId(runtime(time)))).toBe(time));
+    property(
+      fc.nat(2 ** 31).map((n) => n * 130_000),
+      (time) => expect(idTime(newId(runtime(time)))).toBe(time),
+    );
     const first = newId(runtime(1_000));
     expect(newId(runtime(1_000))).not.toBe(first);
     expect(newId<SegmentId>(runtime(1_001)) > (first as string)).toBe(true);
@@ -59,7 +62,15 @@ describe("ids", () => {
 
   it("refuse what is none", () => {
     const good = someId<VolumeId>(1);
-    for (const bad of ["", good.slice(1), `${good}0`, `8${good.slice(1)}`, `${good.slice(1)}u`, `${good.slice(1)}!`, "my-database"]) {
+    for (const bad of [
+      "",
+      good.slice(1),
+      `${good}0`,
+      `8${good.slice(1)}`,
+      `${good.slice(1)}u`,
+      `${good.slice(1)}!`,
+      "my-database",
+    ]) {
       expect(parseVolumeId(bad)).toBeUndefined();
     }
     expect(parseId(good.toUpperCase())).toBe(/[a-z]/.test(good) ? undefined : good);
@@ -105,7 +116,13 @@ describe("keys", () => {
 
   it("foreign keys are none of ours", () => {
     const good = commitKey(volume, 7 as Lsn);
-    for (const bad of [`${good}0`, good.slice(0, -1), good.toUpperCase(), `x${good}`, `${commitsPrefix(volume)}ffffffffffffffff`]) {
+    for (const bad of [
+      `${good}0`,
+      good.slice(0, -1),
+      good.toUpperCase(),
+      `x${good}`,
+      `${commitsPrefix(volume)}ffffffffffffffff`,
+    ]) {
       expect(lsnOfCommitKey(bad)).toBeUndefined();
     }
     expect(lsnOfCommitKey(`${commitsPrefix(volume)}0000000000000000`)).toBeUndefined();
@@ -117,8 +134,20 @@ describe("keys", () => {
   });
 
   it("tag names", () => {
-    for (const good of ["a", "main", "My_db-2.1", "0", "x".repeat(128)]) expect(checkTagName(good)).toBe(good);
-    for (const bad of ["", "x".repeat(129), ".hidden", "..", "a/b", "a b", "é", "a\n", volume, volume.toUpperCase()]) {
+    for (const good of ["a", "main", "My_db-2.1", "0", "x".repeat(128)])
+      expect(checkTagName(good)).toBe(good);
+    for (const bad of [
+      "",
+      "x".repeat(129),
+      ".hidden",
+      "..",
+      "a/b",
+      "a b",
+      "é",
+      "a\n",
+      volume,
+      volume.toUpperCase(),
+    ]) {
       let error: unknown;
       try {
         checkTagName(bad);

@@ -8,7 +8,15 @@ import { decodeHeadHint, encodeHeadHint, HEAD_HINT_BYTES } from "../../src/forma
 import { decodeManifest, encodeManifest } from "../../src/format/manifest-codec.ts";
 import type { Manifest } from "../../src/format/model.ts";
 import { decodeTag, encodeTag, TAG_BYTES } from "../../src/format/tag-codec.ts";
-import { codecs, expectEveryDamageNoticed, expectTotal, property, sampleManifest, someBytes, someId } from "./support.ts";
+import {
+  codecs,
+  expectEveryDamageNoticed,
+  expectTotal,
+  property,
+  sampleManifest,
+  someBytes,
+  someId,
+} from "./support.ts";
 
 const { hash } = codecs;
 const refused = (manifest: Uint8Array): string => {
@@ -72,9 +80,12 @@ describe("manifest", () => {
     expect(at(31, 0x80)).toMatch(/^unsupported_version: .*0x80000000/);
     expect(at(40, 3)).toMatch(/^corrupt: .*a page size of 515/);
     expect(at(44, 2)).toMatch(/^corrupt: .*digest algorithm 2/);
-    expect(() => decodeManifest(encodeManifest(sampleManifest), { volume: someId<VolumeId>(9) })).toThrow(/belongs to volume/);
+    expect(() => decodeManifest(encodeManifest(sampleManifest), { volume: someId<VolumeId>(9) })).toThrow(
+      /belongs to volume/,
+    );
     const [parent, grandparent] = sampleManifest.ancestors;
-    const family = (ancestors: Manifest["ancestors"]) => refused(encodeManifest({ ...sampleManifest, ancestors }));
+    const family = (ancestors: Manifest["ancestors"]) =>
+      refused(encodeManifest({ ...sampleManifest, ancestors }));
     expect(family([grandparent!, parent!])).toMatch(/fork points rise/);
     expect(family([parent!, parent!])).toMatch(/its own ancestor/);
     expect(family([{ volume: sampleManifest.volume, lsn: 1 as Lsn }])).toMatch(/its own ancestor/);

@@ -58,7 +58,7 @@ describe("page sets against a plain Set", () => {
         expect(set.rankOf(p)).toBe(pages.indexOf(p as never));
         expect(set.has(p)).toBe(pages.includes(p as never));
       }
-      pages.forEach((p, rank) => expect(set.at(rank)).toBe(p));
+      for (const [rank, p] of pages.entries()) expect(set.at(rank)).toBe(p);
       const [from, to] = [Math.min(x, y), Math.max(x, y)];
       expect([...set.slice(from, to)]).toEqual(pages.slice(from, to));
       expect([...set.runs()].flatMap(({ first, last }) => [...PageSet.range(first, last)])).toEqual(pages);
@@ -93,8 +93,14 @@ describe("page set codec", () => {
   });
 
   it("canonical: whatever decodes encodes to the same bytes", () => {
-    const seeds = [PageSet.of([1, 5, 9, 10, 11, 40]), PageSet.of([2, 4, 5, 7, 9, 11, 13, 14, 16, 18, 20, 23])];
-    expectTotal((bytes) => expect(encodePageSet(decodePageSet(bytes))).toEqual(bytes), seeds.map(encodePageSet));
+    const seeds = [
+      PageSet.of([1, 5, 9, 10, 11, 40]),
+      PageSet.of([2, 4, 5, 7, 9, 11, 13, 14, 16, 18, 20, 23]),
+    ];
+    expectTotal(
+      (bytes) => expect(encodePageSet(decodePageSet(bytes))).toEqual(bytes),
+      seeds.map(encodePageSet),
+    );
   });
 
   it("is as small as promised", () => {
@@ -108,9 +114,12 @@ describe("page set codec", () => {
   });
 
   it("rejects pages past the limit, the longer form, false claims", () => {
-    const refuse = (...bytes: number[]) => expect(() => decodePageSet(Uint8Array.from(bytes))).toThrow(/damaged/);
+    const refuse = (...bytes: number[]) =>
+      expect(() => decodePageSet(Uint8Array.from(bytes))).toThrow(/damaged/);
     expect(() => decodePageSet(encodePageSet(PageSet.of([9])), { maxPage: 8 })).toThrow(/past 8/);
-    expect(() => decodePageSet(encodePageSet(PageSet.of([1, 3, 4, 6, 8, 9])), { maxPage: 8 })).toThrow(/past 8/);
+    expect(() => decodePageSet(encodePageSet(PageSet.of([1, 3, 4, 6, 8, 9])), { maxPage: 8 })).toThrow(
+      /past 8/,
+    );
     refuse(3, 0, 1); // one page as a bitmap
     refuse(1); // a bitmap of no bytes
     refuse(255, 255, 255, 255, 15, 0, 1); // a bitmap larger than its bytes

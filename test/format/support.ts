@@ -1,7 +1,16 @@
 /** Shared by the tests of the format: seeds, generators, valid objects to break, and the check that breaking them is noticed. */
 import fc from "fast-check";
-import { expect } from "vitest";
-import type { Hash, Lsn, PageCount, PageIdx, PushId, SegmentId, StateChecksum, TimeMs, VolumeId } from "../../src/base/brand.ts";
+import type {
+  Hash,
+  Lsn,
+  PageCount,
+  PageIdx,
+  PushId,
+  SegmentId,
+  StateChecksum,
+  TimeMs,
+  VolumeId,
+} from "../../src/base/brand.ts";
 import { isPagefoldError } from "../../src/base/errors.ts";
 import { type Codecs, loadCodecs } from "../../src/format/codecs.ts";
 import { encodeCommit } from "../../src/format/commit-codec.ts";
@@ -49,7 +58,8 @@ export function pageBytes(length: number, seed: number): Uint8Array {
   return bytes;
 }
 
-export const someId = <Id extends VolumeId | SegmentId | PushId>(seed: number): Id => idFromBytes<Id>(someBytes(16, seed));
+export const someId = <Id extends VolumeId | SegmentId | PushId>(seed: number): Id =>
+  idFromBytes<Id>(someBytes(16, seed));
 export const someHash = (seed: number): Hash =>
   Array.from(someBytes(32, seed), (b) => b.toString(16).padStart(2, "0")).join("") as Hash;
 
@@ -57,7 +67,9 @@ export const smallPageSet = (maxPage = 300): fc.Arbitrary<PageSet> =>
   fc.oneof(
     fc.array(fc.integer({ min: 1, max: maxPage }), { maxLength: 60 }).map((pages) => PageSet.of(pages)),
     fc
-      .array(fc.tuple(fc.integer({ min: 1, max: maxPage }), fc.integer({ min: 0, max: 40 })), { maxLength: 12 })
+      .array(fc.tuple(fc.integer({ min: 1, max: maxPage }), fc.integer({ min: 0, max: 40 })), {
+        maxLength: 12,
+      })
       .map((runs) =>
         PageSet.unionAll(runs.map(([first, more]) => PageSet.range(first, Math.min(maxPage, first + more)))),
       ),
@@ -77,20 +89,28 @@ export function expectEveryDamageNoticed(valid: Uint8Array, decode: (bytes: Uint
       noticed = error;
     }
     if (!isPagefoldError(noticed, "corrupt", "unsupported_version")) {
-      expect.fail(`${what} went ${noticed === undefined ? "unnoticed" : `wrong: ${String(noticed)}`}`);
+      throw new Error(`${what} went ${noticed === undefined ? "unnoticed" : `wrong: ${String(noticed)}`}`);
     }
   };
   const broken = valid.slice();
   for (let i = 0; i < valid.length; i++) {
     const original = valid[i]!;
-    for (const value of new Set([original ^ 1, original ^ 0x80, original ^ 0x10, 0, 255, (original + 1) & 255])) {
+    for (const value of new Set([
+      original ^ 1,
+      original ^ 0x80,
+      original ^ 0x10,
+      0,
+      255,
+      (original + 1) & 255,
+    ])) {
       if (value === original) continue;
       broken[i] = value;
       check(broken, `byte ${i}: ${original} -> ${value}`);
     }
     broken[i] = original;
   }
-  for (let length = 0; length < valid.length; length++) check(valid.slice(0, length), `a cut to ${length} bytes`);
+  for (let length = 0; length < valid.length; length++)
+    check(valid.slice(0, length), `a cut to ${length} bytes`);
   for (const value of [0, 1, 255]) check(Uint8Array.from([...valid, value]), `an added byte ${value}`);
 }
 

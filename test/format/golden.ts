@@ -1,0 +1,107 @@
+/**
+ * What the golden files of format version 1 hold. The files were written once, by `make-golden.ts`; tests read them for ever, and encode these
+ * values to the same bytes. A change here that changes a file is a change of the format: see FORMAT.md, "Versions".
+ */
+import type { Lsn, PageCount, SegmentId, TimeMs, VolumeId } from "../../src/base/brand.ts";
+import { concatBytes } from "../../src/format/bytes.ts";
+import type { Codecs } from "../../src/format/codecs.ts";
+import { encodeHeadHint } from "../../src/format/head-codec.ts";
+import { encodeManifest } from "../../src/format/manifest-codec.ts";
+import type { Rollup } from "../../src/format/model.ts";
+import { PageSet } from "../../src/format/page-set.ts";
+import { encodePageSet } from "../../src/format/page-set-codec.ts";
+import { encodeRollup } from "../../src/format/rollup-codec.ts";
+import { inlineFrameEncoder, SegmentWriter } from "../../src/format/segment-writer.ts";
+import { encodeTag } from "../../src/format/tag-codec.ts";
+import { codecs, pageBytes, sampleCommit, sampleManifest, someBytes, someHash, someId } from "./support.ts";
+
+export const goldenDirectory = new URL("../fixtures/golden/", import.meta.url);
+
+export const goldenPageSets: readonly PageSet[] = [
+  PageSet.empty,
+  PageSet.range(1, 5_200_000),
+  PageSet.of([1, 5, 6, 7, 1000, 4_294_967_294]),
+  PageSet.of([2, 4, 5, 7, 9, 11, 13, 14, 16, 18, 20, 23]),
+];
+
+export const goldenRollup: Rollup = {
+  from: 96 as Lsn,
+  to: 128 as Lsn,
+  lowestPageCount: 40 as PageCount,
+  writers: [
+    { lsn: 128 as Lsn, hash: someHash(1), pages: PageSet.of([1, 2, 9]) },
+    { lsn: 127 as Lsn, hash: someHash(2), pages: PageSet.range(10, 30) },
+    { lsn: 97 as Lsn, hash: someHash(3), pages: PageSet.of([40]) },
+  ],
+};
+
+export const goldenTag = { volume: sampleManifest.volume, time: 1_760_000_000_000 as TimeMs };
+export const goldenHead = 1_234_567 as Lsn;
+export const goldenSegment = {
+  volume: sampleManifest.volume,
+  lsn: 4 as Lsn,
+  id: someId<SegmentId>(8),
+  pageSize: 512,
+  framePages: 4,
+  seed: someBytes(16, 2),
+  pages: PageSet.of([1, 2, 3, 4, 5, 9]),
+};
+
+/** Frames must not depend on which zstd compressed them, so the golden segment stores them raw. */
+const uncompressed: Codecs = { ...codecs, compress: (bytes) => ({ codec: "raw", bytes }) };
+
+/** The bytes of page `i` of the golden segment. */
+export const goldenPage = (i: number): Uint8Array => pageBytes(goldenSegment.pageSize, i);
+
+export async function makeGoldenSegment() {
+  const { pages, pageSize, framePages, seed, ...names } = goldenSegment;
+  const writer = new SegmentWriter({ hasher: codecs.hash, pageSize, framePages, ...names });
+  const chunks: Uint8Array[] = [];
+  const stored = (async () => {
+    for await (const chunk of writer.body) chunks.push(chunk);
+  })();
+  const list = Uint32Array.from(pages);
+  const bytes = concatBytes([...list].map(goldenPage));
+  await writer.add(
+    list,
+    await inlineFrameEncoder(uncompressed).encode({ pages: list, bytes, pageSize, framePages, seed }),
+  );
+  const { ref } = await writer.finish();
+  await stored;
+  return { ref, bytes: concatBytes(chunks) };
+}
+
+/** A commit without inline pages, whose one segment is the golden one, with bands, the last of them apart. */
+export async function makeGoldenCommit() {
+  const { ref } = await makeGoldenSegment();
+  return sampleCommit({
+    lsn: 4,
+    pages: PageSet.empty,
+    apartFrom: 2,
+    change: (header) => ({
+      ...header,
+      pageCount: 12 as PageCount,
+      byteLength: 12 * 512 - 7,
+      changed: goldenSegment.pages,
+      zeroed: PageSet.of([10, 11]),
+      segments: [ref],
+    }),
+  });
+}
+
+/** Every golden file of version 1 by name. */
+export async function goldenFiles(): Promise<ReadonlyMap<string, Uint8Array>> {
+  const commit = await makeGoldenCommit();
+  const removed = { volume: undefined as VolumeId | undefined, time: goldenTag.time };
+  return new Map([
+    ["v1-manifest.bin", encodeManifest(sampleManifest)],
+    ["v1-commit.bin", commit.bytes],
+    ["v1-rollup-apart.bin", concatBytes(commit.apart)],
+    ["v1-segment.bin", (await makeGoldenSegment()).bytes],
+    ["v1-rollup.bin", encodeRollup(goldenRollup)],
+    ["v1-head.bin", encodeHeadHint(goldenHead)],
+    ["v1-tag.bin", encodeTag(goldenTag, codecs.hash)],
+    ["v1-tag-removed.bin", encodeTag(removed, codecs.hash)],
+    ...goldenPageSets.map((set, i): [string, Uint8Array] => [`v1-page-set-${i}.bin`, encodePageSet(set)]),
+  ]);
+}
