@@ -15,7 +15,7 @@ export const cloneVerb: Verb = (program, run) => {
       run(options, async (session) => {
         const store = await session.openStore(options);
         const volume = await store.volume(name, { signal: session.signal });
-        const { lsn } = await volume.status({ fetch: false, signal: session.signal });
+        const { lsn } = volume.status();
         const result = { volume: volume.id, lsn, requests: session.requests() };
         return { json: result, text: facts(result) };
       }),

@@ -1,22 +1,14 @@
-import {
-  type CommonOptions,
-  defined,
-  type LocalOption,
-  nonEmpty,
-  positive,
-  withLocal,
-  withStore,
-} from "../options.ts";
+import { type CommonOptions, nonEmpty, positive, withStore } from "../options.ts";
 import { table } from "../table.ts";
 import type { Verb } from "../verb.ts";
 
-interface LogOptions extends CommonOptions, LocalOption {
+interface LogOptions extends CommonOptions {
   readonly limit?: number;
 }
 
 /** `pagefold log NAME`: the volume's commits, newest first. */
 export const logVerb: Verb = (program, run) => {
-  withLocal(withStore(program.command("log")), "optional")
+  withStore(program.command("log"))
     .description("the commits of a volume, newest first")
     .argument("<name>", "tag or volume id", nonEmpty)
     .option("--limit <n>", "at most so many", positive)
@@ -25,10 +17,8 @@ export const logVerb: Verb = (program, run) => {
         const store = await session.openStore(options);
         const volume = await store.volume(name, { signal: session.signal });
         const entries = [];
-        for await (const entry of volume.log({
-          ...defined({ limit: options.limit }),
-          signal: session.signal,
-        })) {
+        for await (const entry of volume.log({ signal: session.signal })) {
+          if (entries.length === options.limit) break;
           const { lsn, pages, pageCount, bytes, hash } = entry;
           entries.push({ lsn, time: new Date(entry.time).toISOString(), pages, pageCount, bytes, hash });
         }

@@ -29,7 +29,9 @@ export const readVerb: Verb = (program, run) => {
         const store = await session.openStore(options);
         const volume = await store.volume(name, { signal });
         const { offset, length, lsn } = options;
-        const stream = volume.stream({ offset, ...defined({ length, lsn }), signal });
+        const snapshot = lsn === undefined ? volume.snapshot() : await volume.at(lsn, { signal });
+        session.onEnd(() => snapshot.close());
+        const stream = volume.stream({ offset, ...defined({ length }), snapshot, signal });
         const chunks: Uint8Array[] = [];
         for await (const chunk of stream) {
           if (output.json) chunks.push(chunk);
@@ -38,7 +40,10 @@ export const readVerb: Verb = (program, run) => {
         }
         if (!output.json) return undefined;
         const bytes = Buffer.concat(chunks);
-        return { json: { volume: volume.id, offset, length: bytes.length, bytes }, text: "" };
+        return {
+          json: { volume: volume.id, lsn: snapshot.lsn, offset, length: bytes.length, bytes },
+          text: "",
+        };
       }),
     );
 };

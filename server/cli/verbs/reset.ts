@@ -35,7 +35,7 @@ export const resetVerb: Verb = (program, run) => {
         }
         const store = await session.openStore(options);
         const volume = await store.volume(name, { signal });
-        const { ahead } = await volume.status({ fetch: false, signal });
+        const { ahead } = volume.status();
         if (options.yes !== true && ahead > 0) {
           const question = `Drop ${ahead} local commit${ahead === 1 ? "" : "s"} of ${name} that were not pushed?`;
           if (!(await confirmed(question, signal))) throw new PagefoldError("aborted", "nothing was dropped");

@@ -1,11 +1,25 @@
 import { isPagefoldError } from "../../../src/base/errors.ts";
+import type { Volume } from "../../../src/store/volume.ts";
 import { type CommonOptions, nonEmpty, withLocal, withStore } from "../options.ts";
 import { facts } from "../output.ts";
+import type { Session } from "../session.ts";
 import type { Verb } from "../verb.ts";
 
 interface StatusOptions extends CommonOptions {
   readonly local: string;
   readonly offline?: true;
+}
+
+/** Learns the remote's newest commits; a store that cannot be reached is told, not failed for. */
+async function reached(session: Session, volume: Volume): Promise<boolean> {
+  try {
+    await volume.fetch({ signal: session.signal });
+    return true;
+  } catch (error) {
+    if (!isPagefoldError(error, "unavailable")) throw error;
+    session.output.talk(`pagefold: ${error.message}; what follows is what is known here`);
+    return false;
+  }
 }
 
 /** `pagefold status NAME`: where the local replica stands against the remote, and how much of it is here. */
@@ -20,16 +34,8 @@ export const statusVerb: Verb = (program, run) => {
         const store = await session.openStore(options);
         const offline = options.offline === true;
         const volume = await store.volume(name, { signal, offline });
-        let asked = !offline;
-        const status = await volume.status({ fetch: asked, signal }).catch((error: unknown) => {
-          if (!asked || !isPagefoldError(error, "unavailable")) throw error;
-          asked = false;
-          session.output.talk(
-            `pagefold: the store cannot be reached (${error.message}); this is what is known here`,
-          );
-          return volume.status({ fetch: false, signal });
-        });
-        const result = { ...status, asked };
+        const asked = !offline && (await reached(session, volume));
+        const result = { ...volume.status(), asked };
         return { json: result, text: facts(result) };
       }),
     );

@@ -16,26 +16,16 @@ export const verifyVerb: Verb = (program, run) => {
       run(options, async (session) => {
         const store = await session.openStore(options);
         const volume = await store.volume(name, { signal: session.signal });
-        const progress = session.progress("verify", "bytes");
-        const checked = await volume.verify({
+        const progress = session.progress("verify", "pages");
+        const { lsn, commits, pages, bytesFetched, ...checked } = await volume.verify({
           ...defined({ lsn: options.lsn }),
           signal: session.signal,
           onProgress: progress.update,
         });
-        const { lsn, frames, pages, bytes, problems } = checked;
         const stateChecksum = checksumText(checked.stateChecksum);
-        const result = {
-          volume: volume.id,
-          lsn,
-          frames,
-          pages,
-          bytes,
-          stateChecksum,
-          problems,
-          ms: session.ms(),
-        };
-        const text = [facts({ ...result, problems: problems.length }), ...problems.map(String)].join("\n");
-        return { json: result, text, failed: problems.length > 0 };
+        const cost = { bytesFetched, requests: session.requests(), ms: session.ms() };
+        const result = { volume: volume.id, lsn, commits, pages, stateChecksum, ...cost };
+        return { json: result, text: facts(result), talk: "everything is as it was written" };
       }),
     );
 };

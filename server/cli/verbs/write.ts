@@ -26,26 +26,22 @@ export const writeVerb: Verb = (program, run) => {
         }
         const store = await session.openStore(options);
         const volume = await store.volume(name, { signal });
-        const transaction = await volume.begin({ signal });
         let written = 0;
-        try {
+        async function* counted(): AsyncGenerator<Uint8Array, void, undefined> {
           for await (const chunk of stdinChunks(signal)) {
-            await transaction.write(options.offset + written, chunk);
             written += chunk.length;
+            yield chunk;
           }
-        } catch (error) {
-          await transaction.rollback();
-          throw error;
         }
-        const commit = await transaction.commit({ signal });
-        const pushed = options.push ? await volume.push({ signal }) : undefined;
-        const { lsn, ahead } = await volume.status({ fetch: false, signal });
+        const { changedPages } = await volume.write(options.offset, counted(), { signal });
+        if (options.push) await volume.push({ signal });
+        const { lsn, ahead } = volume.status();
         const result = {
           volume: volume.id,
           lsn,
           bytes: written,
-          changedPages: commit.changedPages,
-          pushed: pushed !== undefined,
+          changedPages,
+          pushed: options.push,
           ahead,
           requests: session.requests(),
           ms: session.ms(),
