@@ -23,6 +23,7 @@ export type BulkSink = (pages: readonly BulkPages[]) => void | Promise<void>;
 
 /** Pages of one frame that were wanted. */
 export interface BulkPages {
+  /** Who wrote them; 0 for pages that were on this side already. */
   readonly lsn: Lsn;
   readonly pages: Uint32Array;
   /** Back to back. */
@@ -153,6 +154,7 @@ function* slices(table: PageTable, pages: PageSet): Generator<WantedPages[]> {
   let slice: WantedPages[] = [];
   let count = 0;
   for (const [value, written] of table.byValue(pages.last ?? 0)) {
+    if (value < 0) continue; // local commits are not fetched
     const wanted = written.intersect(pages);
     for (let from = 0; from < wanted.size; from += SLICE_PAGES) {
       const some = wanted.size <= SLICE_PAGES ? wanted : wanted.slice(from, from + SLICE_PAGES);

@@ -144,14 +144,14 @@ export class ReplicaLog {
     return { pages, sums, dataOffset: head.length, ref };
   }
 
-  /** Appends a local commit. It is durable after `flush`. */
+  /** Makes a local commit: durable now, or with the next `flush`. Nothing of it is seen when writing it down fails. */
   commit(
     replica: Replica,
     commit: NewCommit,
     pages: PageSet,
     bytes: readonly Uint8Array[],
-    transaction: number,
-    spilled: readonly StoredBatch[],
+    spills: { readonly transaction: number; readonly batches: readonly StoredBatch[] },
+    durability: "full" | "relaxed",
   ): LocalCommit {
     const { state } = replica;
     const sums = this.#sums(bytes);
@@ -159,11 +159,12 @@ export class ReplicaLog {
       ...commit,
       handle: replica.handle,
       sequence: state.nextSequence,
-      transaction: spilled.length === 0 ? 0 : transaction,
+      transaction: spills.batches.length === 0 ? 0 : spills.transaction,
     };
     const head = encodeCommitRecord(record, pages, sums);
     const ref = this.#append(RecordType.commit, [head, ...bytes]);
-    return this.#learnCommit(replica, record, [...spilled, { pages, sums, dataOffset: head.length, ref }]);
+    if (durability === "full") this.#log.flush();
+    return this.#learnCommit(replica, record, [...spills.batches, { pages, sums, dataOffset: head.length, ref }]);
   }
 
   flush(): void {
@@ -341,6 +342,7 @@ export class ReplicaLog {
       table: base.table,
       intent: undefined,
       nextSequence: 1,
+      epoch: 0,
     };
     const directory = new CommitDirectory(manifest);
     const replica: Replica = { handle, manifest, manifestHash, manifestBytes, directory, tags: new Set(), state };
@@ -355,7 +357,8 @@ export class ReplicaLog {
 
   #move(replica: Replica, base: ReplicaState["base"], header: Uint8Array): void {
     const { state } = replica;
-    replica.state = { ...state, base, baseHeader: header, table: overlay(base.table, state.commits) };
+    const table = overlay(base.table, state.commits);
+    replica.state = { ...state, base, baseHeader: header, table, epoch: state.epoch + 1 };
   }
 
   #learnCommit(
@@ -374,6 +377,7 @@ export class ReplicaLog {
       commits: [...state.commits, commit],
       table: overlay(state.table, [commit]),
       nextSequence: sequence + 1,
+      epoch: state.epoch + 1,
     };
     return commit;
   }
@@ -404,7 +408,7 @@ export class ReplicaLog {
   #dropCommits(replica: Replica, throughSequence: number): void {
     const { state } = replica;
     const commits = state.commits.filter(({ sequence }) => sequence > throughSequence);
-    replica.state = { ...state, commits, table: overlay(state.base.table, commits) };
+    replica.state = { ...state, commits, table: overlay(state.base.table, commits), epoch: state.epoch + 1 };
   }
 
   #maybeCompact(): void {

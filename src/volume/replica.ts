@@ -47,6 +47,8 @@ export interface ReplicaState {
   /** A push whose outcome is not known yet. */
   readonly intent: IntentRecord | undefined;
   readonly nextSequence: number;
+  /** Grows whenever the content that a reader sees changes; a push changes where pages are, not what they say. */
+  readonly epoch: number;
 }
 
 /** A volume as this store follows it; `state` is replaced, never changed. */

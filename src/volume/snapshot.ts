@@ -35,6 +35,8 @@ export interface SnapshotState {
   readonly table: PageTable;
   /** Local commits on top of `lsn`. */
   readonly commits: readonly LocalCommit[];
+  /** The replica's epoch, where this is its newest state. */
+  readonly epoch?: number;
 }
 
 /** How often pages may be evicted between their arrival and their use before the cache is declared too small. */
@@ -49,6 +51,8 @@ export class Snapshot implements PageView {
   /** The remote commit that this snapshot stands on. */
   readonly lsn: Lsn;
   readonly table: PageTable;
+  /** Compared with the replica's to find out whether it moved on; undefined for a past state. */
+  readonly epoch: number | undefined;
   readonly #commits: ReadonlyMap<number, LocalCommit>;
   readonly #release: () => void;
   #closed = false;
@@ -60,6 +64,7 @@ export class Snapshot implements PageView {
     this.byteLength = state.byteLength;
     this.lsn = state.lsn;
     this.table = state.table;
+    this.epoch = state.epoch;
     this.#commits = new Map(state.commits.map((commit) => [commit.sequence, commit]));
     this.#release = context.log.hold(state.commits);
   }
@@ -127,7 +132,7 @@ export class Snapshot implements PageView {
   /** Fills `into` from `offset`, fetching what is missing; past the end it is zeros. */
   async readInto(offset: number, into: Uint8Array, options: { readonly signal?: AbortSignal } = {}): Promise<void> {
     // Windows small enough that one does not evict itself.
-    const window = Math.max(1, Math.floor(this.context.cache.capacityPages / 4)) * this.pageSize;
+    const window = Math.max(1, Math.floor(this.context.cache.capacityPages / 16)) * this.pageSize;
     for (let done = 0; done < into.length; ) {
       const length = Math.min(into.length - done, window - ((offset + done) % this.pageSize));
       await this.#readWindow(offset + done, into.subarray(done, done + length), options.signal);

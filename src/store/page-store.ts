@@ -1,0 +1,305 @@
+/**
+ * A page store: the volumes of one object store as one process (or tab) sees them, with its local files, cache and connections.
+ * Composes the layers; the verbs of a volume are in `volume.ts`.
+ */
+import { DEFAULT_PAGE_SIZE, isPageSize, MAX_PAGE_SIZE, MIN_PAGE_SIZE, type VolumeId } from "../base/brand.ts";
+import { Emitter } from "../base/emitter.ts";
+import { isPagefoldError, PagefoldError } from "../base/errors.ts";
+import { noopRecorder, type Recorder } from "../base/recorder.ts";
+import { type Runtime, systemRuntime } from "../base/runtime.ts";
+import { Semaphore } from "../base/semaphore.ts";
+import { type Codecs, loadCodecs } from "../format/codecs.ts";
+import { type FrameDecoder, inlineFrameDecoder } from "../format/frame-decoder.ts";
+import { type FrameEncoder, inlineFrameEncoder } from "../format/frame-encoder.ts";
+import { newId, parseVolumeId } from "../format/ids.ts";
+import { checkTagName, manifestKey } from "../format/keys.ts";
+import { decodeManifest, DIGEST_ALGORITHM_BLAKE3, encodeManifest } from "../format/manifest-codec.ts";
+import type { BlockFileSystem } from "../local/block-file.ts";
+import { MemoryBlockFileSystem } from "../local/memory-block-file.ts";
+import { PageCache } from "../local/page-cache.ts";
+import type { ObjectStore } from "../remote/object-store.ts";
+import { withMetrics } from "../remote/with-metrics.ts";
+import { withRetry } from "../remote/with-retry.ts";
+import { assertWritable } from "../remote/writable.ts";
+import type { ReplicaContext } from "../replicate/context.ts";
+import { pull, statusOf } from "../replicate/fetch.ts";
+import { Fetcher } from "../replicate/fetcher.ts";
+import { noReadAhead, ReadAhead } from "../replicate/read-ahead.ts";
+import { CachingSupply } from "../replicate/supply.ts";
+import type { Replica } from "../volume/replica.ts";
+import { ReplicaLog } from "../volume/replica-log.ts";
+import { defaultSettings, type StoreSettings } from "./settings.ts";
+import { listTags, resolveTag, setTag, type TagEntry } from "./tags.ts";
+import { type Options, Volume, type VolumeEvents } from "./volume.ts";
+
+export interface PageStoreOptions {
+  readonly remote: ObjectStore;
+  /** Where local state lives; memory by default. `release` is called by `close` (a process lock, say). */
+  readonly local?: { readonly files: BlockFileSystem; readonly release?: () => Promise<void> };
+  readonly codecs?: Codecs;
+  /** Bulk work; on the calling thread by default, in workers with `pagefold/node`. */
+  readonly encoder?: FrameEncoder;
+  readonly decoder?: FrameDecoder;
+  readonly runtime?: Runtime;
+  readonly recorder?: Recorder;
+  readonly settings?: Partial<StoreSettings>;
+}
+
+/** Nobody knows yet whether such a volume exists remotely. */
+export interface VolumeOptions extends Options {
+  /** Use only what this side knows: a volume that was never cloned here is `not_found`, no request is made. */
+  readonly offline?: boolean;
+}
+
+export class PageStore {
+  readonly settings: StoreSettings;
+  readonly #options: PageStoreOptions;
+  readonly #codecs: Codecs;
+  readonly #runtime: Runtime;
+  readonly #recorder: Recorder;
+  readonly #remote: ObjectStore;
+  readonly #log: ReplicaLog;
+  readonly #caches = new Map<number, Promise<PageCache>>();
+  readonly #volumes = new Map<VolumeId, Promise<Volume>>();
+  #flushTimer: Promise<void> | undefined;
+  #closed = false;
+
+  private constructor(options: PageStoreOptions, codecs: Codecs, remote: ObjectStore, log: ReplicaLog) {
+    this.settings = { ...defaultSettings, ...options.settings };
+    this.#options = options;
+    this.#codecs = codecs;
+    this.#runtime = options.runtime ?? systemRuntime;
+    this.#recorder = options.recorder ?? noopRecorder;
+    this.#remote = remote;
+    this.#log = log;
+  }
+
+  /** Opens the local state; makes no request. */
+  static async open(options: PageStoreOptions): Promise<PageStore> {
+    const runtime = options.runtime ?? systemRuntime;
+    const recorder = options.recorder ?? noopRecorder;
+    const codecs = options.codecs ?? (await loadCodecs());
+    const remote = withRetry(withMetrics(options.remote, recorder), { runtime, recorder });
+    const files = options.local?.files ?? new MemoryBlockFileSystem();
+    try {
+      const log = await ReplicaLog.open(files, { codecs, runtime, recorder });
+      return new PageStore({ ...options, local: { ...options.local, files } }, codecs, remote, log);
+    } catch (error) {
+      await options.local?.release?.();
+      throw error;
+    }
+  }
+
+  /** @throws when the remote cannot be written safely (read-only, or without real conditional creation) */
+  async probeWritable(): Promise<void> {
+    await assertWritable(this.#remote, this.#runtime);
+  }
+
+  /** Creates an empty volume, and a tag for it if one is given. */
+  async createVolume(options: Options & { readonly tag?: string; readonly pageSize?: number } = {}): Promise<Volume> {
+    this.#check();
+    const pageSize = options.pageSize ?? DEFAULT_PAGE_SIZE;
+    if (!isPageSize(pageSize)) {
+      throw new PagefoldError("invalid", `${pageSize} is no page size; use a power of two from ${MIN_PAGE_SIZE} to ${MAX_PAGE_SIZE}`);
+    }
+    if (options.tag !== undefined) checkTagName(options.tag);
+    await this.probeWritable();
+    const volume = newId(this.#runtime) as VolumeId;
+    const manifest = encodeManifest({
+      volume,
+      features: { compatible: 0, incompatible: 0 },
+      createdAt: this.#runtime.now(),
+      pageSize,
+      digestSeed: this.#runtime.randomBytes(new Uint8Array(16)),
+      digestAlgorithm: DIGEST_ALGORITHM_BLAKE3,
+      ancestors: [],
+      encryption: new Uint8Array(0),
+    });
+    await this.#remote.put(manifestKey(volume), manifest, { ifAbsent: true, ...signalOf(options) });
+    const replica = this.#log.addVolume(manifest);
+    if (options.tag !== undefined) await this.tag(options.tag, volume, { ...signalOf(options) });
+    return this.#openReplica(replica);
+  }
+
+  /**
+   * The volume that a tag or an id names. One that this side follows already is opened without a request, where it stands; another is cloned:
+   * its log is learned, none of its pages.
+   * @throws `not_found` naming the tags that exist
+   */
+  async volume(name: string, options: VolumeOptions = {}): Promise<Volume> {
+    this.#check();
+    const known = this.#log.find(name);
+    if (known !== undefined) return this.#openReplica(known);
+    if (options.offline) {
+      throw new PagefoldError("not_found", `"${name}" was never cloned into this local store; clone it while the object store can be reached`, {
+        details: { tag: name },
+      });
+    }
+    const signal = signalOf(options);
+    const asId = parseVolumeId(name);
+    const id = asId ?? (await resolveTag(this.#remote, this.#codecs, checkTagName(name), signal));
+    if (id === undefined) throw await this.#unknownTag(name, signal);
+    const replica = this.#log.find(id) ?? (await this.#clone(id, signal));
+    if (asId === undefined) this.#log.addTag(replica, name);
+    return this.#openReplica(replica);
+  }
+
+  /** All tags of the remote. */
+  async tags(options: Options = {}): Promise<TagEntry[]> {
+    this.#check();
+    return listTags(this.#remote, this.#codecs, signalOf(options));
+  }
+
+  /** The volume that a tag names in the remote now; undefined when none. */
+  async resolve(tag: string, options: Options = {}): Promise<VolumeId | undefined> {
+    this.#check();
+    return resolveTag(this.#remote, this.#codecs, checkTagName(tag), signalOf(options));
+  }
+
+  /** Gives a volume a new tag. @throws `conflict` when the tag names another volume */
+  async tag(tag: string, volume: VolumeId, options: Options = {}): Promise<void> {
+    this.#check();
+    await setTag(this.#remote, this.#codecs, this.#runtime, tag, volume, undefined, signalOf(options));
+    const replica = this.#log.find(volume);
+    if (replica !== undefined) this.#log.addTag(replica, tag);
+  }
+
+  /** Ids of the volumes that this side follows. */
+  local(): VolumeId[] {
+    return [...this.#log.all()].map(({ manifest }) => manifest.volume);
+  }
+
+  /** Flushes and closes everything; idempotent. Unpushed commits stay in the local files. */
+  async close(): Promise<void> {
+    if (this.#closed) return;
+    this.#closed = true;
+    for (const volume of this.#volumes.values()) (await volume).markClosed();
+    for (const cache of this.#caches.values()) await (await cache).close();
+    await this.#log.close();
+    await this.#remote.close();
+    await this.#options.local?.release?.();
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.close();
+  }
+
+  async #clone(id: VolumeId, options: Options): Promise<Replica> {
+    const bytes = await this.#remote.get(manifestKey(id), options);
+    if (bytes === undefined) {
+      throw new PagefoldError("not_found", `there is no volume ${id} in ${this.#remote.url}; see \`pagefold tags\` for what there is`, {
+        details: { volume: id },
+      });
+    }
+    decodeManifest(bytes, { volume: id });
+    const replica = this.#log.find(id) ?? this.#log.addVolume(bytes);
+    await this.#openReplica(replica);
+    await pull(this.#contexts.get(replica)!, options);
+    return replica;
+  }
+
+  readonly #contexts = new Map<Replica, ReplicaContext>();
+
+  #openReplica(replica: Replica): Promise<Volume> {
+    const { volume } = replica.manifest;
+    const open = this.#volumes.get(volume);
+    if (open !== undefined) return open;
+    const opening = this.#compose(replica);
+    this.#volumes.set(volume, opening);
+    // A failure is the caller's; the next call tries again.
+    opening.catch(() => this.#volumes.delete(volume));
+    return opening;
+  }
+
+  async #compose(replica: Replica): Promise<Volume> {
+    const { settings } = this;
+    const runtime = this.#runtime;
+    const recorder = this.#recorder;
+    const codecs = this.#codecs;
+    const remote = this.#remote;
+    const cache = await this.#cache(replica.manifest.pageSize);
+    const fetcher = new Fetcher(remote, recorder, settings.fetcher);
+    const frames = { directory: replica.directory, codecs, storeUrl: remote.url };
+    const events = new Emitter<VolumeEvents>(() => recorder.count("events.listener_failed"));
+    const context: ReplicaContext = {
+      replica,
+      log: this.#log,
+      cache,
+      remote,
+      fetcher,
+      frames,
+      codecs,
+      encoder: this.#options.encoder ?? inlineFrameEncoder(codecs),
+      decoder: this.#options.decoder ?? inlineFrameDecoder(codecs),
+      runtime,
+      recorder,
+      frameBytes: settings.frameBytes,
+      moves: new Semaphore(1, "the volume's push, pull or reset"),
+      writers: new Semaphore(1, "the volume's writer"),
+      learned: undefined,
+      confirmed: false,
+      onCommit: (event) => events.emit("commit", event),
+      onStatus: () => {
+        const residentPages = cache.residentPages(replica.handle);
+        events.emit("status", { ...statusOf(context), residentPages });
+      },
+    };
+    this.#contexts.set(replica, context);
+    const supply = new CachingSupply({
+      handle: replica.handle,
+      context: frames,
+      cache,
+      fetcher,
+      prefetch: settings.readAhead === undefined ? noReadAhead : new ReadAhead(settings.readAhead),
+      runtime,
+      recorder,
+      onFault: (event) => events.emit("fault", event),
+    });
+    return new Volume({ context, supply, settings, events, flushSoon: () => this.#flushSoon() });
+  }
+
+  #cache(pageSize: number): Promise<PageCache> {
+    let cache = this.#caches.get(pageSize);
+    if (cache === undefined) {
+      const { memoryBytes, diskBytes } = this.settings;
+      const { files } = this.#options.local!;
+      cache = PageCache.open({ pageSize, memoryBytes, diskBytes, files, xxh64: this.#codecs.hash, recorder: this.#recorder });
+      this.#caches.set(pageSize, cache);
+      cache.catch(() => this.#caches.delete(pageSize));
+    }
+    return cache;
+  }
+
+  /** Relaxed commits become durable together, a little later. */
+  #flushSoon(): void {
+    this.#flushTimer ??= this.#runtime
+      .sleep(this.settings.relaxedFlushMs)
+      .then(() => {
+        this.#flushTimer = undefined;
+        if (!this.#closed) this.#log.flush();
+      })
+      .catch(() => this.#recorder.count("local.flush_failed"));
+  }
+
+  async #unknownTag(name: string, options: Options): Promise<PagefoldError> {
+    let known: string;
+    try {
+      const tags = await listTags(this.#remote, this.#codecs, options);
+      known = tags.length === 0 ? "it has none yet" : `it has: ${tags.map(({ tag }) => tag).join(", ")}`;
+    } catch (error) {
+      if (!isPagefoldError(error)) throw error;
+      known = "its tags cannot be listed";
+    }
+    return new PagefoldError("not_found", `there is no tag "${name}" in ${this.#remote.url} (${known}); import something under that name, or use one that exists`, {
+      details: { tag: name },
+    });
+  }
+
+  #check(): void {
+    if (this.#closed) throw new PagefoldError("closed", "this store was closed; open it again");
+  }
+}
+
+function signalOf(options: Options): Options {
+  return options.signal === undefined ? {} : { signal: options.signal };
+}

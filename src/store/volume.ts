@@ -1,0 +1,266 @@
+/**
+ * One volume as its users see it: snapshots, transactions, files, replication. Every verb is one call into the layer that does it;
+ * nothing is decided here.
+ */
+import type { StateChecksum, VolumeId } from "../base/brand.ts";
+import { Emitter } from "../base/emitter.ts";
+import { PagefoldError } from "../base/errors.ts";
+import { type ExportOptions, type ExportResult, exportState, type ByteSink } from "../file/export.ts";
+import { type ByteSource, type ImportOptions, type ImportResult, importSource } from "../file/import.ts";
+import { streamOf } from "../file/stream.ts";
+import { bufferedWrites } from "../file/write.ts";
+import type { CommitEvent, ReplicaContext } from "../replicate/context.ts";
+import {
+  type FetchResult,
+  fetchRemote,
+  type PullResult,
+  pull,
+  type ReplicaStatus,
+  reset,
+  statusOf,
+} from "../replicate/fetch.ts";
+import { type HydrateOptions, type HydrateResult, hydrate } from "../replicate/hydrate.ts";
+import { type LogEntry, stateOf, type VerifyOptions, type VerifyResult, verify, walkLog } from "../replicate/past.ts";
+import { type PushResult, push } from "../replicate/push.ts";
+import type { FaultEvent } from "../replicate/supply.ts";
+import { type LocalCommit, shapeOf } from "../volume/replica.ts";
+import { Snapshot, type PageSupply } from "../volume/snapshot.ts";
+import { type CommitDraft, type CommitResult, Transaction } from "../volume/transaction.ts";
+import type { StoreSettings } from "./settings.ts";
+
+export type Options = { readonly signal?: AbortSignal };
+
+export interface VolumeEvents {
+  /** A local commit, or a push that was acknowledged. */
+  commit: CommitEvent;
+  /** What `status()` says may have changed. */
+  status: VolumeStatus;
+  /** Pages were missing and were fetched, or failed to be. */
+  fault: FaultEvent;
+}
+
+export interface VolumeStatus extends ReplicaStatus {
+  /** Versions of pages that are resident. */
+  readonly residentPages: number;
+}
+
+export interface WriteOptions extends Options {
+  readonly durability?: "full" | "relaxed";
+}
+
+export class Volume {
+  readonly id: VolumeId;
+  readonly pageSize: number;
+  readonly #context: ReplicaContext;
+  readonly #supply: PageSupply;
+  readonly #settings: StoreSettings;
+  readonly #events: Emitter<VolumeEvents>;
+  readonly #flushSoon: () => void;
+  #closed = false;
+
+  /** @internal Made by PageStore. */
+  constructor(parts: {
+    readonly context: ReplicaContext;
+    readonly supply: PageSupply;
+    readonly settings: StoreSettings;
+    readonly events: Emitter<VolumeEvents>;
+    readonly flushSoon: () => void;
+  }) {
+    this.#context = parts.context;
+    this.#supply = parts.supply;
+    this.#settings = parts.settings;
+    this.#events = parts.events;
+    this.#flushSoon = parts.flushSoon;
+    this.id = parts.context.replica.manifest.volume;
+    this.pageSize = parts.context.replica.manifest.pageSize;
+  }
+
+  /** The newest state on this side, local commits included. Close it, so that dropped local commits can be forgotten. */
+  snapshot(): Snapshot {
+    const { state } = this.#open().replica;
+    const { pageCount, byteLength } = shapeOf(state);
+    return this.#snapshot({ lsn: state.base.lsn, pageCount, byteLength, table: state.table, commits: state.commits, epoch: state.epoch });
+  }
+
+  /** The remote state at an earlier LSN, 0 … the replica's. @throws `not_found` beyond that */
+  async at(lsn: number, options: Options = {}): Promise<Snapshot> {
+    return this.#snapshot({ ...(await stateOf(this.#open(), lsn, options)), commits: [] });
+  }
+
+  /** Learns the remote's new commits without moving. */
+  fetch(options: Options = {}): Promise<FetchResult> {
+    return fetchRemote(this.#open(), options);
+  }
+
+  /** Fetches and moves to the newest remote commit; open snapshots stay where they are. @throws `diverged` */
+  pull(options: Options = {}): Promise<PullResult> {
+    return pull(this.#open(), options);
+  }
+
+  /** Sends all local commits as one remote commit. @throws `diverged`, `unavailable` */
+  push(options: Options = {}): Promise<PushResult> {
+    return push(this.#open(), options);
+  }
+
+  /** Drops local commits that were not pushed; finishes an unfinished push first. */
+  reset(options: Options = {}): Promise<{ readonly dropped: number }> {
+    return reset(this.#open(), options);
+  }
+
+  /** Where this side and the remote stand, as of the last fetch. No request. */
+  status(): VolumeStatus {
+    const context = this.#open();
+    return { ...statusOf(context), residentPages: context.cache.residentPages(context.replica.handle) };
+  }
+
+  /** Fetches every page of the remote state that the replica stands on, and proves the whole. */
+  hydrate(options: HydrateOptions = {}): Promise<HydrateResult> {
+    return hydrate(this.#open(), options);
+  }
+
+  /** The remote log, newest first, from the replica's place. */
+  log(options: Options = {}): AsyncGenerator<LogEntry, void, undefined> {
+    return walkLog(this.#open(), options);
+  }
+
+  /** Checks everything that a remote state consists of against the store. @throws `corrupt` naming the first bad thing */
+  async verify(options: VerifyOptions & { readonly lsn?: number } = {}): Promise<VerifyResult> {
+    const context = this.#open();
+    return verify(context, await stateOf(context, options.lsn ?? context.replica.state.base.lsn, options), options);
+  }
+
+  /**
+   * Waits for its turn to write; changes are one local commit, or none at all. End it with commit or rollback.
+   * @param options.snapshot what the changes will be based on: @throws `conflict` when the volume has moved on from it
+   */
+  async begin(options: WriteOptions & { readonly snapshot?: Snapshot } = {}): Promise<Transaction> {
+    const context = this.#open();
+    const release = await context.writers.acquire(options.signal);
+    try {
+      const base = this.snapshot();
+      if (options.snapshot !== undefined && options.snapshot.epoch !== base.epoch) {
+        base.close();
+        throw staleSnapshot(this.id);
+      }
+      const transaction = context.log.newTransaction();
+      return new Transaction(base, {
+        budgetBytes: this.#settings.transactionBytes,
+        transaction,
+        spill: (pages, bytes) => context.log.spill(context.replica, transaction, pages, bytes),
+        commit: (draft) => this.#commit(base, draft, options.durability ?? this.#settings.durability),
+        ended: release,
+      });
+    } catch (error) {
+      release();
+      throw error;
+    }
+  }
+
+  /** Reads bytes of the newest state; shorter where the volume ends. */
+  async read(offset: number, length: number, options: Options = {}): Promise<Uint8Array> {
+    const snapshot = this.snapshot();
+    try {
+      return await snapshot.read(offset, length, options);
+    } finally {
+      snapshot.close();
+    }
+  }
+
+  /** Writes bytes, whole or streamed, as one local commit. */
+  async write(
+    offset: number,
+    bytes: Uint8Array | AsyncIterable<Uint8Array>,
+    options: WriteOptions = {},
+  ): Promise<CommitResult> {
+    return this.#inTransaction(options, (transaction) => bufferedWrites(transaction, offset, bytes, options));
+  }
+
+  /** Makes the volume exactly so many bytes long, as one local commit. */
+  async truncate(byteLength: number, options: WriteOptions = {}): Promise<CommitResult> {
+    return this.#inTransaction(options, (transaction) => transaction.truncate(byteLength, options));
+  }
+
+  /** The bytes of a state as a web stream, read ahead of the consumer by one chunk; cancelling it stops fetching. */
+  stream(options: Options & { readonly offset?: number; readonly length?: number; readonly snapshot?: Snapshot } = {}): ReadableStream<Uint8Array> {
+    const own = options.snapshot === undefined ? this.snapshot() : undefined;
+    return streamOf(options.snapshot ?? own!, options, () => own?.close());
+  }
+
+  /** Makes the volume equal to a source, as one remote commit that holds only what changed. */
+  import(source: ByteSource, options: ImportOptions = {}): Promise<ImportResult> {
+    return importSource(this.#open(), source, options);
+  }
+
+  /** Writes a state into a sink and proves it: the newest on this side, or that of an LSN. */
+  async export(sink: ByteSink, options: ExportOptions & { readonly lsn?: number } = {}): Promise<ExportResult> {
+    const context = this.#open();
+    const { state } = context.replica;
+    if (options.lsn !== undefined) {
+      const remote = await stateOf(context, options.lsn, options);
+      return exportState(context, { ...remote, remote, commits: [] }, sink, options);
+    }
+    const release = context.log.hold(state.commits);
+    try {
+      const { pageCount, byteLength } = shapeOf(state);
+      const exported = { remote: state.base, table: state.table, pageCount, byteLength, commits: state.commits };
+      return await exportState(context, exported, sink, options);
+    } finally {
+      release();
+    }
+  }
+
+  /** The state checksum of the remote commit that the replica stands on. */
+  get stateChecksum(): StateChecksum {
+    return this.#open().replica.state.base.stateChecksum;
+  }
+
+  /** Answers how to stop listening. */
+  on<Name extends keyof VolumeEvents>(name: Name, listener: (event: VolumeEvents[Name]) => void): () => void {
+    return this.#events.on(name, listener);
+  }
+
+  /** @internal The store closes its volumes. */
+  markClosed(): void {
+    this.#closed = true;
+  }
+
+  #commit(base: Snapshot, draft: CommitDraft, durability: "full" | "relaxed"): LocalCommit {
+    const context = this.#open();
+    const { replica, log, runtime } = context;
+    if (base.epoch !== replica.state.epoch) throw staleSnapshot(this.id);
+    const { pages, bytes, spilled, transaction, ...facts } = draft;
+    const spills = { transaction, batches: spilled };
+    const commit = log.commit(replica, { ...facts, time: runtime.now() }, pages, bytes, spills, durability);
+    if (durability === "relaxed") this.#flushSoon();
+    const changedPages = commit.changed.size + commit.zeroed.size;
+    context.onCommit({ volume: this.id, lsn: replica.state.base.lsn, where: "local", changedPages });
+    context.onStatus();
+    return commit;
+  }
+
+  async #inTransaction(options: WriteOptions, work: (transaction: Transaction) => Promise<void>): Promise<CommitResult> {
+    const transaction = await this.begin(options);
+    try {
+      await work(transaction);
+      return transaction.commit();
+    } finally {
+      transaction.rollback();
+    }
+  }
+
+  #snapshot(state: ConstructorParameters<typeof Snapshot>[1]): Snapshot {
+    const { replica, log, cache } = this.#context;
+    return new Snapshot({ replica, log, cache, supply: this.#supply }, state);
+  }
+
+  #open(): ReplicaContext {
+    if (this.#closed) throw new PagefoldError("closed", `volume ${this.id} was closed with its store; open the store again`);
+    return this.#context;
+  }
+}
+
+function staleSnapshot(volume: VolumeId): PagefoldError {
+  return new PagefoldError("conflict", `volume ${volume} has moved on from the snapshot that these changes build on; make them again on a new snapshot`, {
+    details: { volume },
+  });
+}
