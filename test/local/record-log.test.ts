@@ -285,6 +285,8 @@ describe("RecordLog: failures", () => {
         expect([before, after2]).toContainEqual(records);
         if (!failed) expect(records).toEqual(after2);
         await again.close();
+        const sizes = [await readWhole(files, "log-0"), await readWhole(files, "log-1")].map((b) => b.length);
+        expect(Math.min(...sizes), "the other generation's space is given back").toBe(0);
       }
     }
   });

@@ -153,6 +153,19 @@ describe("record log after a crash", () => {
     expect(states).toBeGreaterThan(2000);
   });
 
+  it("invariant 3: makes durable what it visits, although it was a killed process that wrote it", async () => {
+    const files = await RecordingBlockFileSystem.over();
+    const { log } = await openLog(files, { extentBytes: 2048 });
+    log.append(1, [payloadOf(1, 24)]);
+    log.append(1, [payloadOf(2, 600)]);
+    await files.kill();
+    const { records } = await openLog(files, { extentBytes: 2048 });
+    expect(records).toHaveLength(2);
+    for await (const state of files.crashStates({ seed: testSeed, from: files.position })) {
+      expect((await openLog(state.files)).records, state.description).toEqual(records);
+    }
+  });
+
   it("does not let a record that was cut come back behind an equal one", async () => {
     // Three records since the last flush; the middle one is lost, the last one arrived.
     const files = await RecordingBlockFileSystem.over();

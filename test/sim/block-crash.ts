@@ -48,6 +48,7 @@ export class RecordingBlockFileSystem implements BlockFileSystem {
   readonly #inner: MemoryBlockFileSystem;
   /** What the files held when the recording began, flushed. */
   readonly #base: Map<string, Uint8Array>;
+  readonly #handles: BlockFile[] = [];
 
   private constructor(inner: MemoryBlockFileSystem, base: Map<string, Uint8Array>) {
     this.#inner = inner;
@@ -70,7 +71,13 @@ export class RecordingBlockFileSystem implements BlockFileSystem {
     const created = !(await this.#inner.exists(name));
     const inner = await this.#inner.open(name);
     if (created) this.operations.push({ kind: "create", file: name });
+    this.#handles.push(inner);
     return new RecordingBlockFile(name, inner, this.operations);
+  }
+
+  /** The process that had the files open was killed: its handles are gone, all it wrote is visible, nothing more is flushed. */
+  async kill(): Promise<void> {
+    for (const handle of this.#handles.splice(0)) await handle.close();
   }
 
   exists(name: string): Promise<boolean> {
