@@ -11,7 +11,7 @@ import { dirname, join, resolve } from "node:path";
 import { pathToFileURL } from "node:url";
 import { PagefoldError, throwIfAborted } from "../base/errors.ts";
 import { type Runtime, systemRuntime } from "../base/runtime.ts";
-import { checkConditionalBody } from "../remote/body.ts";
+import { checkConditionalBody, SourceFailure } from "../remote/body.ts";
 import { checkKey, checkLimit, checkPrefix, checkRange } from "../remote/keys.ts";
 import type {
   Body,
@@ -33,13 +33,7 @@ import {
 } from "./fs-store-errors.ts";
 import { walkKeys } from "./fs-store-list.ts";
 import { keyToPath, TEMP_DIR } from "./fs-store-paths.ts";
-import {
-  flushDirectory,
-  makeDirectories,
-  SourceFailure,
-  StoreDirectories,
-  writeBody,
-} from "./fs-store-write.ts";
+import { flushDirectory, makeDirectories, StoreDirectories, writeBody } from "./fs-store-write.ts";
 
 export interface FsObjectStoreOptions {
   /** Create the directory, and those above it, where it is missing. Default: `not_found`. */

@@ -2,7 +2,7 @@
 import { type FileHandle, mkdir, open, rmdir } from "node:fs/promises";
 import { dirname } from "node:path";
 import { throwIfAborted } from "../base/errors.ts";
-import { isWhole } from "../remote/body.ts";
+import { isWhole, markSourceFailures } from "../remote/body.ts";
 import type { Body } from "../remote/object-store.ts";
 import { errno, missingRoot } from "./fs-store-errors.ts";
 
@@ -17,13 +17,6 @@ const NO_DIRECTORY_FLUSH = new Set([
   "EOPNOTSUPP",
   ...(process.platform === "win32" ? ["EPERM", "EISDIR"] : []),
 ]);
-
-/** Carries an error of the caller's stream past the handling of our own: it must come through as it is. */
-export class SourceFailure extends Error {
-  constructor(override readonly cause: unknown) {
-    super("the source of a streamed body failed");
-  }
-}
 
 /** Writes the body to a new file and flushes it. Throws SourceFailure, `aborted`, or the system's errors. */
 export async function writeBody(
@@ -54,7 +47,7 @@ async function writeStream(
     await writeAll(file, gathered.subarray(0, held));
     held = 0;
   };
-  for await (const chunk of passSourceErrors(body)) {
+  for await (const chunk of markSourceFailures(body)) {
     throwIfAborted(signal, what);
     if (held + chunk.length > GATHER_BYTES) await flushGathered();
     if (chunk.length >= GATHER_BYTES) {
@@ -65,16 +58,6 @@ async function writeStream(
     }
   }
   await flushGathered();
-}
-
-async function* passSourceErrors(
-  body: AsyncIterable<Uint8Array>,
-): AsyncGenerator<Uint8Array, void, undefined> {
-  try {
-    yield* body;
-  } catch (error) {
-    throw new SourceFailure(error);
-  }
 }
 
 /** A full disk may show as a short write before it shows as an error. */

@@ -1,4 +1,7 @@
-/** Bodies of `put`: telling whole ones from streamed ones, and gathering a streamed one for backends that keep bytes. */
+/**
+ * Bodies of `put`: telling whole ones from streamed ones, gathering a streamed one for backends that keep bytes, and telling the
+ * failures of a stream from those of a store.
+ */
 import { PagefoldError, throwIfAborted } from "../base/errors.ts";
 import type { Body, PutOptions } from "./object-store.ts";
 
@@ -43,4 +46,22 @@ export async function collectBody(
     length += chunk.length;
   }
   return concat(chunks, length);
+}
+
+/** Carries an error of the caller's stream past a backend's handling of its own: it must come through as it is. */
+export class SourceFailure extends Error {
+  constructor(override readonly cause: unknown) {
+    super("the source of a streamed body failed");
+  }
+}
+
+/** The same chunks; what the source throws comes as a SourceFailure. */
+export async function* markSourceFailures(
+  body: AsyncIterable<Uint8Array>,
+): AsyncGenerator<Uint8Array, void, undefined> {
+  try {
+    yield* body;
+  } catch (error) {
+    throw new SourceFailure(error);
+  }
 }

@@ -4,6 +4,8 @@ import { MemoryObjectStore } from "../../src/remote/memory-store.ts";
 import { withPrefix } from "../../src/remote/with-prefix.ts";
 import { objectStoreContract } from "../contracts/object-store.ts";
 
+const TOO_LONG = "the prefix makes the longest keys too long for the store behind it";
+
 objectStoreContract({ describe, it }, "memory", async () => ({ store: new MemoryObjectStore() }));
 
 objectStoreContract(
@@ -18,7 +20,7 @@ objectStoreContract(
       },
     };
   },
-  { except: { "holds odd keys": "the prefix makes the longest keys too long for the store behind it" } },
+  { except: { "holds odd keys": TOO_LONG, "lists odd keys in byte order": TOO_LONG } },
 );
 
 describe("memory store", () => {
