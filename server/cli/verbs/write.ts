@@ -26,6 +26,9 @@ export const writeVerb: Verb = (program, run) => {
         }
         const store = await session.openStore(options);
         const volume = await store.volume(name, { signal });
+        // On an old state the commit could not be pushed; a fresh clone is at the newest one anyway.
+        const mayBeOld = options.local !== undefined && volume.status().ahead === 0;
+        if (options.push && mayBeOld) await volume.pull({ signal });
         let written = 0;
         async function* counted(): AsyncGenerator<Uint8Array, void, undefined> {
           for await (const chunk of stdinChunks(signal)) {
