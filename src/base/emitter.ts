@@ -19,6 +19,11 @@ export class Emitter<Events extends object> {
     return () => listeners.delete(listener);
   }
 
+  /** Whether anybody listens: what is dear to compute need not be. */
+  hears(name: keyof Events): boolean {
+    return (this.#listeners.get(name)?.size ?? 0) > 0;
+  }
+
   emit<Name extends keyof Events>(name: Name, payload: Events[Name]): void {
     for (const listener of this.#listeners.get(name) ?? []) {
       try {

@@ -106,7 +106,7 @@ async function readGroup(
 ): Promise<BulkPages[]> {
   const { fetcher, frames, decoder, replica } = context;
   const { pageSize, digestSeed } = replica.manifest;
-  const answer = await fetcher.get(group.request, signal);
+  const answer = await fetcher.getAlone(group.request, signal);
   const contents = group.tasks.map((task) => Uint32Array.from(pagesOfFrame(task)));
   const { bytes, digests } = await decoder.decode({
     frames: group.tasks.map((task, i) => ({

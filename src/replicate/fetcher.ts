@@ -73,6 +73,11 @@ export class Fetcher {
     return share(this.#ranges, id, `fetching ${range.key}`, signal, (flightSignal) => this.#get(range, flightSignal));
   }
 
+  /** One range for one caller, who may give the bytes away. */
+  getAlone(range: RangeRequest, signal?: Signal): Promise<Uint8Array | undefined> {
+    return this.#get(range, signal);
+  }
+
   /**
    * Fetches the frames in which `wanted` lies and hands each to `sink` once, whoever asked for it first: `sink` must be the same
    * for all callers of one `scope` (a volume), a cache.
@@ -114,11 +119,12 @@ export class Fetcher {
     return flight;
   }
 
-  async #get(range: RangeRequest, signal: AbortSignal): Promise<Uint8Array | undefined> {
+  async #get(range: RangeRequest, signal: Signal): Promise<Uint8Array | undefined> {
     return this.#slots.run(async () => {
       const end = this.#recorder.span("fetch.range");
       try {
-        const bytes = await this.#store.get(range.key, { range: { offset: range.offset, length: range.length }, signal });
+        const { offset, length } = range;
+        const bytes = await this.#store.get(range.key, { range: { offset, length }, ...(signal === undefined ? {} : { signal }) });
         end();
         return bytes;
       } catch (error) {

@@ -35,7 +35,7 @@ import { type Options, Volume, type VolumeEvents } from "./volume.ts";
 export interface PageStoreOptions {
   readonly remote: ObjectStore;
   /** Where local state lives; memory by default. `release` is called by `close` (a process lock, say). */
-  readonly local?: { readonly files: BlockFileSystem; readonly release?: () => Promise<void> };
+  readonly local?: { readonly files?: BlockFileSystem; readonly release?: () => Promise<void> };
   readonly codecs?: Codecs;
   /** Bulk work; on the calling thread by default, in workers with `pagefold/node`. */
   readonly encoder?: FrameEncoder;
@@ -80,7 +80,7 @@ export class PageStore {
     const recorder = options.recorder ?? noopRecorder;
     const codecs = options.codecs ?? (await loadCodecs());
     const remote = withRetry(withMetrics(options.remote, recorder), { runtime, recorder });
-    const files = options.local?.files ?? new MemoryBlockFileSystem();
+    const files = options.local?.files ?? new MemoryBlockFileSystem("memory");
     try {
       const log = await ReplicaLog.open(files, { codecs, runtime, recorder });
       return new PageStore({ ...options, local: { ...options.local, files } }, codecs, remote, log);
@@ -240,6 +240,7 @@ export class PageStore {
       confirmed: false,
       onCommit: (event) => events.emit("commit", event),
       onStatus: () => {
+        if (!events.hears("status")) return;
         const residentPages = cache.residentPages(replica.handle);
         events.emit("status", { ...statusOf(context), residentPages });
       },
@@ -262,8 +263,8 @@ export class PageStore {
     let cache = this.#caches.get(pageSize);
     if (cache === undefined) {
       const { memoryBytes, diskBytes } = this.settings;
-      const { files } = this.#options.local!;
-      cache = PageCache.open({ pageSize, memoryBytes, diskBytes, files, xxh64: this.#codecs.hash, recorder: this.#recorder });
+      const files = this.#options.local?.files;
+      cache = PageCache.open({ pageSize, memoryBytes, diskBytes, ...(files === undefined ? {} : { files }), xxh64: this.#codecs.hash, recorder: this.#recorder });
       this.#caches.set(pageSize, cache);
       cache.catch(() => this.#caches.delete(pageSize));
     }

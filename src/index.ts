@@ -1,0 +1,55 @@
+/** `pagefold`: the platform-neutral core. */
+export type {
+  Brand,
+  ByteOffset,
+  Hash,
+  Lsn,
+  PageCount,
+  PageIdx,
+  SegmentId,
+  StateChecksum,
+  TimeMs,
+  VolumeId,
+} from "./base/brand.ts";
+export { DEFAULT_PAGE_SIZE, MAX_PAGE_COUNT, MAX_PAGE_SIZE, MIN_PAGE_SIZE } from "./base/brand.ts";
+export { type ErrorCode, type ErrorDetails, isPagefoldError, PagefoldError } from "./base/errors.ts";
+export { type Distribution, MemoryRecorder, noopRecorder, type Recorder } from "./base/recorder.ts";
+export { type Runtime, systemRuntime } from "./base/runtime.ts";
+export type { ByteSink, ExportOptions, ExportResult } from "./file/export.ts";
+export type { ByteSource, ImportOptions, ImportResult } from "./file/import.ts";
+export { stateChecksumToText } from "./format/checksum.ts";
+export { type Codecs, loadCodecs, type NativeZstd } from "./format/codecs.ts";
+export type { FrameDecoder } from "./format/frame-decoder.ts";
+export type { FrameEncoder } from "./format/frame-encoder.ts";
+export { PageSet } from "./format/page-set.ts";
+export type { BlockFile, BlockFileSystem } from "./local/block-file.ts";
+export { MemoryBlockFileSystem } from "./local/memory-block-file.ts";
+export { MemoryObjectStore } from "./remote/memory-store.ts";
+export type {
+  Body,
+  ByteRange,
+  GetOptions,
+  ListEntry,
+  ListOptions,
+  ObjectStore,
+  PutOptions,
+  StoreCapabilities,
+} from "./remote/object-store.ts";
+export { withFaults } from "./remote/with-faults.ts";
+export { withHedging } from "./remote/with-hedging.ts";
+export { withMetrics } from "./remote/with-metrics.ts";
+export { withPrefix } from "./remote/with-prefix.ts";
+export { withRetry } from "./remote/with-retry.ts";
+export { assertWritable, probeConditionalCreate } from "./remote/writable.ts";
+export type { CommitEvent } from "./replicate/context.ts";
+export type { FetchResult, PullResult, SyncState } from "./replicate/fetch.ts";
+export type { HydrateResult } from "./replicate/hydrate.ts";
+export type { LogEntry, VerifyResult } from "./replicate/past.ts";
+export type { PushResult } from "./replicate/push.ts";
+export type { FaultEvent } from "./replicate/supply.ts";
+export { PageStore, type PageStoreOptions, type VolumeOptions } from "./store/page-store.ts";
+export { defaultSettings, type StoreSettings } from "./store/settings.ts";
+export type { TagEntry } from "./store/tags.ts";
+export { Volume, type VolumeEvents, type VolumeStatus, type WriteOptions } from "./store/volume.ts";
+export type { Snapshot } from "./volume/snapshot.ts";
+export type { CommitResult, Transaction } from "./volume/transaction.ts";
