@@ -7,7 +7,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 
-export const commandFile = fileURLToPath(new URL("../../dist/cli.js", import.meta.url));
+export const commandFile = fileURLToPath(new URL(process.env.PAGEFOLD_TEST_COMMAND ?? "../../dist/cli.js", import.meta.url));
 
 export interface CliResult {
   readonly code: number | null;

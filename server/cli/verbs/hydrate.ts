@@ -1,3 +1,4 @@
+import { checksumText } from "../json.ts";
 import { type CommonOptions, nonEmpty, withLocal, withStore } from "../options.ts";
 import { facts } from "../output.ts";
 import type { Verb } from "../verb.ts";
@@ -16,11 +17,13 @@ export const hydrateVerb: Verb = (program, run) => {
         const store = await session.openStore(options);
         const volume = await store.volume(name, { signal: session.signal });
         const progress = session.progress("hydrate", "pages");
-        const { pages, bytes } = await volume.hydrate({
+        const { lsn, pages, fetchedPages, bytesFetched, ...hydrated } = await volume.hydrate({
           signal: session.signal,
           onProgress: progress.update,
         });
-        const result = { volume: volume.id, pages, bytes, requests: session.requests(), ms: session.ms() };
+        const stateChecksum = checksumText(hydrated.stateChecksum);
+        const cost = { fetchedPages, bytesFetched, requests: session.requests(), ms: session.ms() };
+        const result = { volume: volume.id, lsn, pages, stateChecksum, ...cost };
         return { json: result, text: facts(result) };
       }),
     );

@@ -19,13 +19,16 @@ export const importVerb: Verb = (program, run) => {
       run(options, async (session) => {
         const store = await session.openStore(options, { create: true });
         const progress = session.progress("import", "bytes");
-        const result = await importFile(store, file, {
+        const imported = await importFile(store, file, {
           tag: options.tag,
           ...defined({ pageSize: options.pageSize }),
           signal: session.signal,
           onProgress: progress.update,
         });
-        return { json: result, text: facts({ ...result }) };
+        const { volume, tag, lsn, pageCount, pageSize, bytes, storedBytes, changedPages } = imported;
+        const stored = { storedBytes, changedPages, requests: session.requests(), ms: session.ms() };
+        const result = { volume, tag, lsn, pageCount, pageSize, bytes, ...stored };
+        return { json: result, text: facts(result) };
       }),
     );
 };
