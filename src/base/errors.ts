@@ -74,9 +74,13 @@ export function isPagefoldError(e: unknown, ...codes: ErrorCode[]): e is Pagefol
 
 /** The error of an operation whose `signal` fired. */
 export function abortedError(what: string, cause?: unknown): PagefoldError {
-  return new PagefoldError("aborted", `${what} was aborted; what was done so far is consistent, run it again to finish`, {
-    ...(cause === undefined ? {} : { cause }),
-  });
+  return new PagefoldError(
+    "aborted",
+    `${what} was aborted; what was done so far is consistent, run it again to finish`,
+    {
+      ...(cause === undefined ? {} : { cause }),
+    },
+  );
 }
 
 /** Throws `aborted` if the signal has fired. */

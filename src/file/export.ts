@@ -4,9 +4,9 @@ import { StateChecksumSum } from "../format/checksum.ts";
 import type { ReplicaContext } from "../replicate/context.ts";
 import { checkState } from "../replicate/hydrate.ts";
 import { readState } from "../replicate/read-state.ts";
-import type { LocalCommit } from "../volume/replica.ts";
-import type { RemoteState } from "../volume/remote-state.ts";
 import type { PageTable } from "../volume/page-table.ts";
+import type { RemoteState } from "../volume/remote-state.ts";
+import type { LocalCommit } from "../volume/replica.ts";
 
 /** Takes the bytes; what is never written reads as zeros. */
 export interface ByteSink {
@@ -61,7 +61,11 @@ export async function exportState(
     },
     {
       signal: options.signal,
-      onProgress: (done, total) => options.onProgress?.(total === 0 ? 0 : Math.round((state.byteLength * done) / total), state.byteLength),
+      onProgress: (done, total) =>
+        options.onProgress?.(
+          total === 0 ? 0 : Math.round((state.byteLength * done) / total),
+          state.byteLength,
+        ),
     },
   );
   const { remote } = state;

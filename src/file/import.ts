@@ -49,7 +49,11 @@ const WINDOW_BYTES = 4 * 2 ** 20;
  * Imports `source` as the next commit of the replica's volume; makes none when nothing changed.
  * @throws `invalid` when local commits wait to be pushed, `conflict` when the source changed meanwhile or another writer came first
  */
-export async function importSource(context: ReplicaContext, source: ByteSource, options: ImportOptions = {}): Promise<ImportResult> {
+export async function importSource(
+  context: ReplicaContext,
+  source: ByteSource,
+  options: ImportOptions = {},
+): Promise<ImportResult> {
   return context.moves.run(async () => {
     await settlePush(context, signalOf(options));
     const { replica } = context;
@@ -65,13 +69,20 @@ export async function importSource(context: ReplicaContext, source: ByteSource, 
   }, options.signal);
 }
 
-async function importOnto(context: ReplicaContext, source: ByteSource, options: ImportOptions): Promise<ImportResult> {
+async function importOnto(
+  context: ReplicaContext,
+  source: ByteSource,
+  options: ImportOptions,
+): Promise<ImportResult> {
   const { replica, runtime } = context;
   const { base } = replica.state;
   const { pageSize } = replica.manifest;
   const pageCount = Math.ceil(source.size / pageSize) as PageCount;
   if (pageCount > MAX_PAGE_COUNT) {
-    throw new PagefoldError("invalid", `${source.name} needs ${pageCount} pages of ${pageSize} bytes, more than a volume can have; choose a larger page size`);
+    throw new PagefoldError(
+      "invalid",
+      `${source.name} needs ${pageCount} pages of ${pageSize} bytes, more than a volume can have; choose a larger page size`,
+    );
   }
   const writer = new CommitWriter(context, base, options.signal);
   try {
@@ -95,14 +106,25 @@ async function importOnto(context: ReplicaContext, source: ByteSource, options: 
     });
     await source.check();
     await publish(context, commit, 0, signalOf(options));
-    return { lsn: commit.lsn, pageCount, pageSize, bytes: source.size, storedBytes: commit.storedBytes, changedPages };
+    return {
+      lsn: commit.lsn,
+      pageCount,
+      pageSize,
+      bytes: source.size,
+      storedBytes: commit.storedBytes,
+      changedPages,
+    };
   } catch (error) {
     await writer.abandon(error);
     if (!isPagefoldError(error, "diverged")) throw error;
-    throw new PagefoldError("conflict", `another writer committed to volume ${replica.manifest.volume} during the import; run it again`, {
-      cause: error,
-      details: error.details,
-    });
+    throw new PagefoldError(
+      "conflict",
+      `another writer committed to volume ${replica.manifest.volume} during the import; run it again`,
+      {
+        cause: error,
+        details: error.details,
+      },
+    );
   }
 }
 
@@ -136,7 +158,15 @@ async function compare(
     for (let page = first; page <= last; page++) {
       const bytes = window.subarray((page - first) * pageSize, (page - first + 1) * pageSize);
       const was = old?.subarray((page - first) * DIGEST_BYTES, (page - first + 1) * DIGEST_BYTES);
-      const waiting = comparePage(page as PageIdx, bytes, was?.length === 0 ? undefined : was, digester, writer, zeroed, removed);
+      const waiting = comparePage(
+        page as PageIdx,
+        bytes,
+        was?.length === 0 ? undefined : was,
+        digester,
+        writer,
+        zeroed,
+        removed,
+      );
       if (waiting !== undefined) await waiting;
     }
     options.onProgress?.(Math.min(source.size, last * pageSize), source.size);
@@ -186,9 +216,13 @@ async function readWindow(source: ByteSource, offset: number, into: Uint8Array):
   for (let done = 0; done < wanted; ) {
     const count = await source.read(offset + done, into.subarray(done, wanted));
     if (count === 0) {
-      throw new PagefoldError("conflict", `${source.name} ended at byte ${offset + done} of ${source.size}: it shrank during the import; run it again`, {
-        details: { path: source.name },
-      });
+      throw new PagefoldError(
+        "conflict",
+        `${source.name} ended at byte ${offset + done} of ${source.size}: it shrank during the import; run it again`,
+        {
+          details: { path: source.name },
+        },
+      );
     }
     done += count;
   }

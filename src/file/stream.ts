@@ -13,12 +13,20 @@ export interface StreamOptions {
 }
 
 /** `ended` is called once, when the stream is done with the snapshot, whichever way. */
-export function streamOf(snapshot: Snapshot, options: StreamOptions, ended: () => void): ReadableStream<Uint8Array> {
+export function streamOf(
+  snapshot: Snapshot,
+  options: StreamOptions,
+  ended: () => void,
+): ReadableStream<Uint8Array> {
   const offset = options.offset ?? 0;
   checkRange(offset, options.length ?? 0);
-  const end = Math.min(snapshot.byteLength, options.length === undefined ? snapshot.byteLength : offset + options.length);
+  const end = Math.min(
+    snapshot.byteLength,
+    options.length === undefined ? snapshot.byteLength : offset + options.length,
+  );
   const cancelled = new AbortController();
-  const signal = options.signal === undefined ? cancelled.signal : AbortSignal.any([options.signal, cancelled.signal]);
+  const signal =
+    options.signal === undefined ? cancelled.signal : AbortSignal.any([options.signal, cancelled.signal]);
   let at = offset;
   return new ReadableStream<Uint8Array>({
     async pull(controller) {

@@ -9,8 +9,18 @@ import { PagefoldError } from "../base/errors.ts";
 import { Semaphore } from "../base/semaphore.ts";
 import { concatBytes } from "../format/bytes.ts";
 import type { Codecs } from "../format/codecs.ts";
-import { type DecodedFrames, type DecodeJob, type FrameDecoder, inlineFrameDecoder } from "../format/frame-decoder.ts";
-import { type EncodedBatch, type EncodeJob, type FrameEncoder, inlineFrameEncoder } from "../format/frame-encoder.ts";
+import {
+  type DecodedFrames,
+  type DecodeJob,
+  type FrameDecoder,
+  inlineFrameDecoder,
+} from "../format/frame-decoder.ts";
+import {
+  type EncodedBatch,
+  type EncodeJob,
+  type FrameEncoder,
+  inlineFrameEncoder,
+} from "../format/frame-encoder.ts";
 import type { CodecReply, CodecRequest, DecodeReply, EncodeReply } from "./codec-messages.ts";
 
 /** Jobs done on the calling thread before workers are started: a small commit is over by then. */
@@ -18,7 +28,10 @@ const INLINE_JOBS = 2;
 
 /** The built worker script: beside this module in the package, in `dist` when running from source. */
 function workerScript(): string | undefined {
-  const places = [new URL("./codec-worker.js", import.meta.url), new URL("../../dist/codec-worker.js", import.meta.url)];
+  const places = [
+    new URL("./codec-worker.js", import.meta.url),
+    new URL("../../dist/codec-worker.js", import.meta.url),
+  ];
   return places.map((place) => fileURLToPath(place)).find((path) => existsSync(path));
 }
 
@@ -77,7 +90,11 @@ export class CodecPool implements FrameEncoder, FrameDecoder {
 
   async #run(request: Omit<CodecRequest, "id">, transfer: ArrayBuffer[]): Promise<CodecReply> {
     return this.#slots.run(async () => {
-      if (this.#closed) throw new PagefoldError("closed", "the store was closed while it was compressing or reading; open it again");
+      if (this.#closed)
+        throw new PagefoldError(
+          "closed",
+          "the store was closed while it was compressing or reading; open it again",
+        );
       const thread = this.#idle.pop() ?? this.#start();
       try {
         return await thread.run(request as CodecRequest, transfer);
@@ -98,7 +115,9 @@ export class CodecPool implements FrameEncoder, FrameDecoder {
 /** One worker and the job it is on. */
 class CodecThread {
   readonly #worker: Worker;
-  #job: { readonly resolve: (reply: CodecReply) => void; readonly reject: (error: unknown) => void } | undefined;
+  #job:
+    | { readonly resolve: (reply: CodecReply) => void; readonly reject: (error: unknown) => void }
+    | undefined;
   alive = true;
 
   constructor(script: string) {
@@ -136,6 +155,12 @@ class CodecThread {
     this.alive = false;
     const job = this.#job;
     this.#job = undefined;
-    job?.reject(new PagefoldError("unavailable", "a codec worker ended in the middle of its job (out of memory?); run the operation again", { cause }));
+    job?.reject(
+      new PagefoldError(
+        "unavailable",
+        "a codec worker ended in the middle of its job (out of memory?); run the operation again",
+        { cause },
+      ),
+    );
   }
 }

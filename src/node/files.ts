@@ -4,10 +4,10 @@ import { type FileHandle, open, readFile, rename, rm, stat } from "node:fs/promi
 import { basename, dirname, join } from "node:path";
 import { DEFAULT_PAGE_SIZE, isPageSize, type VolumeId } from "../base/brand.ts";
 import { isPagefoldError, PagefoldError } from "../base/errors.ts";
-import { checkTagName } from "../format/keys.ts";
 import type { ByteSink, ExportOptions, ExportResult } from "../file/export.ts";
 import type { ByteSource, ImportOptions, ImportResult } from "../file/import.ts";
 import { sqliteHeader } from "../file/sqlite-header.ts";
+import { checkTagName } from "../format/keys.ts";
 import type { PageStore } from "../store/page-store.ts";
 import type { Volume } from "../store/volume.ts";
 import { fsError } from "./fs-store-errors.ts";
@@ -27,7 +27,11 @@ export interface ImportFileResult extends ImportResult {
  * Imports a file under a tag, which is created with a new volume where there is none. The tag appears only when the import is complete.
  * @throws `invalid` for a page size that does not fit, or a database with a live WAL or hot journal; `conflict` when the file changes
  */
-export async function importFile(store: PageStore, path: string, options: ImportFileOptions): Promise<ImportFileResult> {
+export async function importFile(
+  store: PageStore,
+  path: string,
+  options: ImportFileOptions,
+): Promise<ImportFileResult> {
   checkTagName(options.tag);
   const source = await FileSource.open(path);
   try {
@@ -35,8 +39,12 @@ export async function importFile(store: PageStore, path: string, options: Import
     if (source.database) await refuseLiveJournals(path);
     const signal = options.signal === undefined ? {} : { signal: options.signal };
     const named = await store.resolve(options.tag, signal);
-    const volume = named === undefined ? await store.createVolume({ pageSize: pageSize ?? DEFAULT_PAGE_SIZE, ...signal }) : await store.volume(named, signal);
-    if (pageSize !== undefined && volume.pageSize !== pageSize) throw otherPageSize(options.tag, volume.pageSize, pageSize, source);
+    const volume =
+      named === undefined
+        ? await store.createVolume({ pageSize: pageSize ?? DEFAULT_PAGE_SIZE, ...signal })
+        : await store.volume(named, signal);
+    if (pageSize !== undefined && volume.pageSize !== pageSize)
+      throw otherPageSize(options.tag, volume.pageSize, pageSize, source);
     await volume.pull(signal);
     const result = await volume.import(source, options);
     if (named === undefined) await store.tag(options.tag, volume.id, signal);
@@ -50,7 +58,11 @@ export async function importFile(store: PageStore, path: string, options: Import
  * Exports a state into a file that appears under its name only when it is complete, flushed and proved.
  * @param options.lsn default: the newest state on this side, local commits included
  */
-export async function exportFile(volume: Volume, path: string, options: ExportOptions & { readonly lsn?: number } = {}): Promise<ExportResult> {
+export async function exportFile(
+  volume: Volume,
+  path: string,
+  options: ExportOptions & { readonly lsn?: number } = {},
+): Promise<ExportResult> {
   const temporary = join(dirname(path), `.${basename(path)}.${randomBytes(6).toString("hex")}.tmp`);
   const sink = await FileSink.create(temporary, path);
   try {
@@ -91,11 +103,19 @@ class FileSource implements ByteSource {
     } catch (error) {
       const code = (error as NodeJS.ErrnoException).code;
       if (code !== "ENOENT" && code !== "EISDIR") throw fsError(error, "read", path);
-      throw new PagefoldError("not_found", `there is no file ${path} to import; check the path`, { cause: error, details: { path } });
+      throw new PagefoldError("not_found", `there is no file ${path} to import; check the path`, {
+        cause: error,
+        details: { path },
+      });
     }
     try {
       const facts = await file.stat();
-      if (!facts.isFile()) throw new PagefoldError("invalid", `${path} is no ordinary file; import needs one whose size is known`, { details: { path } });
+      if (!facts.isFile())
+        throw new PagefoldError(
+          "invalid",
+          `${path} is no ordinary file; import needs one whose size is known`,
+          { details: { path } },
+        );
       const head = new Uint8Array(100);
       const { bytesRead } = await file.read(head, 0, 100, 0);
       return new FileSource(path, file, await fingerprint(file), head.subarray(0, bytesRead));
@@ -115,7 +135,12 @@ class FileSource implements ByteSource {
 
   async check(): Promise<void> {
     const now = await fingerprint(this.#file);
-    if (now.size === this.#seen.size && now.mtimeNs === this.#seen.mtimeNs && now.ctimeNs === this.#seen.ctimeNs) return;
+    if (
+      now.size === this.#seen.size &&
+      now.mtimeNs === this.#seen.mtimeNs &&
+      now.ctimeNs === this.#seen.ctimeNs
+    )
+      return;
     throw new PagefoldError(
       "conflict",
       `${this.name} changed during the import (${this.#seen.size} bytes then, ${now.size} now); nothing was committed: run it again while nobody writes the file`,

@@ -31,7 +31,10 @@ const DEFAULT_DISK_BYTES = 64 * 2 ** 30;
 const MAX_WORKERS = 8;
 
 /** Opens a store named by a directory, `file:`, `s3://bucket/prefix` or `memory:`, or one that is at hand. */
-export async function openStore(remote: string | ObjectStore, options: OpenStoreOptions = {}): Promise<PageStore> {
+export async function openStore(
+  remote: string | ObjectStore,
+  options: OpenStoreOptions = {},
+): Promise<PageStore> {
   const { endpoint, region, create } = options;
   const place = {
     ...(endpoint === undefined ? {} : { endpoint }),
@@ -61,7 +64,9 @@ export async function openStore(remote: string | ObjectStore, options: OpenStore
 }
 
 /** The files of a local directory, locked for this process. @throws `busy` naming the process that holds it */
-export async function openLocalFiles(directory: string): Promise<{ readonly files: BlockFileSystem; release(): Promise<void> }> {
+export async function openLocalFiles(
+  directory: string,
+): Promise<{ readonly files: BlockFileSystem; release(): Promise<void> }> {
   const lock = await acquireProcessLock(directory);
   return { files: new FsBlockFileSystem(directory), release: () => lock.release() };
 }

@@ -46,7 +46,9 @@ export async function buildBands(options: BandOptions, own: Rollup): Promise<Com
     for (let j = 1; j <= powers; j++) {
       const { from, to } = bandInterval(lsn, j);
       const inside = steps.filter((step) => step.from >= from && step.commit.header.lsn <= to);
-      older.push(inside.flatMap((step) => step.rollups).reduce((newer, rollup) => mergeRollups(rollup, newer)));
+      older.push(
+        inside.flatMap((step) => step.rollups).reduce((newer, rollup) => mergeRollups(rollup, newer)),
+      );
       const last = inside[inside.length - 1]!;
       jumpHashes.push(last.commit.header.jumpHashes[last.rollups.length - 1]!);
     }
@@ -70,7 +72,11 @@ export async function buildBands(options: BandOptions, own: Rollup): Promise<Com
   });
   return {
     jumpHashes,
-    refs: bands.map((band, i) => ({ length: band.length, hash: codecs.hash.blake3(band), apart: aparts[i]! })),
+    refs: bands.map((band, i) => ({
+      length: band.length,
+      hash: codecs.hash.blake3(band),
+      apart: aparts[i]!,
+    })),
     inline: bands.filter((_, i) => !aparts[i]),
     apart: bands.filter((_, i) => aparts[i]),
     rollups,

@@ -4,8 +4,8 @@
  */
 import type { Hash, Lsn } from "../base/brand.ts";
 import { PagefoldError } from "../base/errors.ts";
-import { COMMIT_PREFIX_BYTES, commitHeaderLength, decodeCommit } from "../format/commit-codec.ts";
 import type { Codecs } from "../format/codecs.ts";
+import { COMMIT_PREFIX_BYTES, commitHeaderLength, decodeCommit } from "../format/commit-codec.ts";
 import { bandInterval, type JumpStep, pathDown } from "../format/jumps.ts";
 import { commitKey, rollupKey } from "../format/keys.ts";
 import type { Rollup } from "../format/model.ts";
@@ -38,11 +38,11 @@ export async function fetchChain(options: ChainFetchOptions): Promise<ChainStep[
   for (const step of steps) {
     options.directory.learnHash(step.commit.header.lsn, step.commit.hash);
     options.directory.learnStep(step);
-    for (const rollup of step.rollups) for (const writer of rollup.writers) options.directory.learnHash(writer.lsn, writer.hash);
+    for (const rollup of step.rollups)
+      for (const writer of rollup.writers) options.directory.learnHash(writer.lsn, writer.hash);
   }
   return steps.reverse();
 }
-
 
 /** One jump: the commit's header and so many bands; where a band stored apart is lost, the same way in smaller jumps. */
 async function fetchJump(options: ChainFetchOptions, jump: JumpStep): Promise<ChainStep[]> {
@@ -54,9 +54,13 @@ async function fetchJump(options: ChainFetchOptions, jump: JumpStep): Promise<Ch
   const wherefrom = { volume, lsn: jump.lsn, key };
   let bytes = await getFrom(store, key, 0, firstGuess(options, jump), signal);
   if (bytes === undefined) {
-    throw new PagefoldError("not_found", `commit ${jump.lsn} of volume ${volume} is not in ${store.url}; fetch again, or check the store`, {
-      details: wherefrom,
-    });
+    throw new PagefoldError(
+      "not_found",
+      `commit ${jump.lsn} of volume ${volume} is not in ${store.url}; fetch again, or check the store`,
+      {
+        details: wherefrom,
+      },
+    );
   }
   const headerLength = bytes.length >= COMMIT_PREFIX_BYTES ? commitHeaderLength(bytes) : 0;
   if (bytes.length < headerLength) bytes = await extend(store, key, bytes, headerLength, signal);
@@ -68,7 +72,9 @@ async function fetchJump(options: ChainFetchOptions, jump: JumpStep): Promise<Ch
   const end = inline === 0 ? commit.headerLength : endOf(commit.bandExtents[inline - 1]!);
   if (bytes.length < end) bytes = await extend(store, key, bytes, end, signal);
   const apart =
-    inline < jump.step ? await getFrom(store, rollupKey(volume, jump.lsn), 0, Number.MAX_SAFE_INTEGER, signal) : undefined;
+    inline < jump.step
+      ? await getFrom(store, rollupKey(volume, jump.lsn), 0, Number.MAX_SAFE_INTEGER, signal)
+      : undefined;
 
   const rollups: Rollup[] = [own];
   let apartOffset = 0;
@@ -105,7 +111,11 @@ async function fetchJump(options: ChainFetchOptions, jump: JumpStep): Promise<Ch
 /** The same commit with fewer of its bands. */
 function shorten(step: ChainStep, bands: number): ChainStep {
   if (step.rollups.length === bands + 1) return step;
-  return { ...step, from: (step.commit.header.lsn - 2 ** bands) as Lsn, rollups: step.rollups.slice(0, bands + 1) };
+  return {
+    ...step,
+    from: (step.commit.header.lsn - 2 ** bands) as Lsn,
+    rollups: step.rollups.slice(0, bands + 1),
+  };
 }
 
 /** `steps` newest first: each is named by the hash that the one before carries, the last leads to what is known already. */

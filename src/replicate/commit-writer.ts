@@ -4,8 +4,18 @@
  * nothing is visible until the commit object exists.
  */
 import { assert } from "../base/assert.ts";
-import type { Hash, Lsn, PageCount, PageIdx, PushId, SegmentId, StateChecksum, TimeMs } from "../base/brand.ts";
+import type {
+  Hash,
+  Lsn,
+  PageCount,
+  PageIdx,
+  PushId,
+  SegmentId,
+  StateChecksum,
+  TimeMs,
+} from "../base/brand.ts";
 import { throwIfAborted } from "../base/errors.ts";
+import { concatBytes } from "../format/bytes.ts";
 import { StateChecksumSum } from "../format/checksum.ts";
 import { encodeCommit } from "../format/commit-codec.ts";
 import { newId } from "../format/ids.ts";
@@ -16,7 +26,6 @@ import type { PageSet } from "../format/page-set.ts";
 import { PageSetBuilder } from "../format/page-set.ts";
 import { rollupOfCommit } from "../format/rollup-codec.ts";
 import { buildInlineSegment, type EncodedBatch, SegmentWriter } from "../format/segment-writer.ts";
-import { concatBytes } from "../format/bytes.ts";
 import type { RemoteState } from "../volume/remote-state.ts";
 import { buildBands } from "./bands.ts";
 import type { ReplicaContext } from "./context.ts";
@@ -127,8 +136,16 @@ export class CommitWriter {
     const inline =
       this.#small === undefined || this.#small.length === 0
         ? undefined
-        : buildInlineSegment(codecs.hash, { pageSize: this.#pageSize, framePages: this.#framePages }, this.#small);
-    return this.#build(facts, inline === undefined ? this.#segments : [inline.ref], inline?.bytes ?? new Uint8Array(0));
+        : buildInlineSegment(
+            codecs.hash,
+            { pageSize: this.#pageSize, framePages: this.#framePages },
+            this.#small,
+          );
+    return this.#build(
+      facts,
+      inline === undefined ? this.#segments : [inline.ref],
+      inline?.bytes ?? new Uint8Array(0),
+    );
   }
 
   /** Gives up: uploads end, what was stored is garbage that no commit names. */
@@ -138,7 +155,11 @@ export class CommitWriter {
     await Promise.allSettled([...this.#uploads, ...this.#encoding.map(({ result }) => result)]);
   }
 
-  async #build(facts: CommitFacts, segments: readonly SegmentRef[], frames: Uint8Array): Promise<FinishedCommit> {
+  async #build(
+    facts: CommitFacts,
+    segments: readonly SegmentRef[],
+    frames: Uint8Array,
+  ): Promise<FinishedCommit> {
     const { replica, remote, codecs, runtime } = this.#context;
     const parent = this.#parent;
     const { volume } = replica.manifest;

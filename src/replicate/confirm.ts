@@ -16,7 +16,10 @@ export async function confirmBase(context: ReplicaContext, options: Options): Pr
   const { base, baseHeader } = replica.state;
   if (context.confirmed || baseHeader === undefined) return;
   const volume = replica.directory.volumeOf(base.lsn);
-  const stored = await remote.get(commitKey(volume, base.lsn), { range: { offset: 0, length: baseHeader.length }, ...options });
+  const stored = await remote.get(commitKey(volume, base.lsn), {
+    range: { offset: 0, length: baseHeader.length },
+    ...options,
+  });
   if (stored === undefined) throw lostHistory(context, (base.lsn - 1) as Lsn);
   let same = false;
   try {

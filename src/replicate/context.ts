@@ -11,9 +11,9 @@ import type { FrameDecoder } from "../format/frame-decoder.ts";
 import type { FrameEncoder } from "../format/frame-encoder.ts";
 import type { PageCache } from "../local/page-cache.ts";
 import type { ObjectStore } from "../remote/object-store.ts";
+import type { ChainStep } from "../volume/remote-state.ts";
 import type { Replica } from "../volume/replica.ts";
 import type { ReplicaLog } from "../volume/replica-log.ts";
-import type { ChainStep } from "../volume/remote-state.ts";
 import type { Fetcher } from "./fetcher.ts";
 import type { FramePlanContext } from "./frame-plan.ts";
 

@@ -51,7 +51,9 @@ function* copyDigests(
   const { header } = commit;
   const bySegment = new Map<number, { readonly page: PageIdx; readonly at: number }[]>();
   for (const item of wanted) {
-    const ordinal = header.segments.findIndex(({ firstPage, lastPage }) => firstPage <= item.page && item.page <= lastPage);
+    const ordinal = header.segments.findIndex(
+      ({ firstPage, lastPage }) => firstPage <= item.page && item.page <= lastPage,
+    );
     if (ordinal === -1) continue; // zeroed there: no digest
     const items = bySegment.get(ordinal);
     if (items === undefined) bySegment.set(ordinal, [item]);
@@ -72,7 +74,11 @@ function* copyDigests(
   });
 }
 
-function* loadDigestAreas(context: FramePlanContext, commit: DecodedCommit, ordinals: readonly number[]): FetchPlan<Uint8Array[]> {
+function* loadDigestAreas(
+  context: FramePlanContext,
+  commit: DecodedCommit,
+  ordinals: readonly number[],
+): FetchPlan<Uint8Array[]> {
   const { directory, codecs } = context;
   const { header } = commit;
   const found = ordinals.map((ordinal) => directory.digests(header.lsn, ordinal));
@@ -87,7 +93,11 @@ function* loadDigestAreas(context: FramePlanContext, commit: DecodedCommit, ordi
   const loaded = missing.map((ordinal, i) => {
     const segment = header.segments[ordinal]!;
     const bytes = answers[i];
-    if (bytes === undefined || bytes.length !== segment.digests.length || codecs.hash.blake3(bytes) !== segment.digestsHash) {
+    if (
+      bytes === undefined ||
+      bytes.length !== segment.digests.length ||
+      codecs.hash.blake3(bytes) !== segment.digestsHash
+    ) {
       const name = segment.id ?? "inline";
       throw new PagefoldError(
         "corrupt",

@@ -65,7 +65,10 @@ export async function pull(context: ReplicaContext, options: Options = {}): Prom
 }
 
 /** Drops every local commit that was not pushed; an unfinished push is finished first. Answers how many were dropped. */
-export async function reset(context: ReplicaContext, options: Options = {}): Promise<{ readonly dropped: number }> {
+export async function reset(
+  context: ReplicaContext,
+  options: Options = {},
+): Promise<{ readonly dropped: number }> {
   return context.moves.run(async () => {
     await settlePush(context, { ...options, insist: true });
     return context.writers.run(async () => {
@@ -143,11 +146,19 @@ function moveTo(context: ReplicaContext): PullResult {
       "diverged",
       `volume ${replica.manifest.volume} has ${commits.length} local commit(s) on LSN ${from} that were not pushed, and the remote has gone on to LSN ${learned.lsn}; ` +
         "nothing was changed: reset (drop the local commits), or write their changes again after a reset",
-      { details: { volume: replica.manifest.volume, lsn: from, remoteLsn: learned.lsn, ahead: commits.length } },
+      {
+        details: {
+          volume: replica.manifest.volume,
+          lsn: from,
+          remoteLsn: learned.lsn,
+          ahead: commits.length,
+        },
+      },
     );
   }
   const changedPages = learned.steps.reduce(
-    (sum, step) => sum + step.rollups.reduce((s, r) => s + r.writers.reduce((t, w) => t + w.pages.size, 0), 0),
+    (sum, step) =>
+      sum + step.rollups.reduce((s, r) => s + r.writers.reduce((t, w) => t + w.pages.size, 0), 0),
     0,
   );
   log.sync(replica, learned.steps);

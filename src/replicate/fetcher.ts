@@ -70,7 +70,9 @@ export class Fetcher {
   /** One range; callers that want the same range at the same time share one request. */
   get(range: RangeRequest, signal?: Signal): Promise<Uint8Array | undefined> {
     const id = `${range.key}:${range.offset}:${range.length}`;
-    return share(this.#ranges, id, `fetching ${range.key}`, signal, (flightSignal) => this.#get(range, flightSignal));
+    return share(this.#ranges, id, `fetching ${range.key}`, signal, (flightSignal) =>
+      this.#get(range, flightSignal),
+    );
   }
 
   /** One range for one caller, who may give the bytes away. */
@@ -124,7 +126,10 @@ export class Fetcher {
       const end = this.#recorder.span("fetch.range");
       try {
         const { offset, length } = range;
-        const bytes = await this.#store.get(range.key, { range: { offset, length }, ...(signal === undefined ? {} : { signal }) });
+        const bytes = await this.#store.get(range.key, {
+          range: { offset, length },
+          ...(signal === undefined ? {} : { signal }),
+        });
         end();
         return bytes;
       } catch (error) {

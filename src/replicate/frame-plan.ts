@@ -4,8 +4,13 @@
  */
 import type { Lsn, PageIdx, VolumeId } from "../base/brand.ts";
 import { PagefoldError } from "../base/errors.ts";
-import { COMMIT_PREFIX_BYTES, commitHeaderLength, type DecodedCommit, decodeCommit } from "../format/commit-codec.ts";
 import type { Codecs } from "../format/codecs.ts";
+import {
+  COMMIT_PREFIX_BYTES,
+  commitHeaderLength,
+  type DecodedCommit,
+  decodeCommit,
+} from "../format/commit-codec.ts";
 import { decodeFrame } from "../format/frame.ts";
 import { commitKey, segmentKey } from "../format/keys.ts";
 import type { FrameRef, ReadIndex, SegmentRef } from "../format/model.ts";
@@ -62,7 +67,10 @@ export function sinkZeros(zeroed: readonly WantedPages[], pageSize: number, sink
 }
 
 /** The commits of some LSNs: from the directory, else fetched (one batch, rarely two) and verified. */
-export function* loadCommits(context: FramePlanContext, lsns: Iterable<Lsn>): FetchPlan<Map<Lsn, DecodedCommit>> {
+export function* loadCommits(
+  context: FramePlanContext,
+  lsns: Iterable<Lsn>,
+): FetchPlan<Map<Lsn, DecodedCommit>> {
   const { directory, codecs } = context;
   const commits = new Map<Lsn, DecodedCommit>();
   const missing: Lsn[] = [];
@@ -77,7 +85,9 @@ export function* loadCommits(context: FramePlanContext, lsns: Iterable<Lsn>): Fe
   const whole: Uint8Array[] = missing.map((lsn, i) => present(context, starts[i], lsn, keys[i]!));
   const longer = missing
     .map((_, i) => i)
-    .filter((i) => whole[i]!.length >= COMMIT_PREFIX_BYTES && whole[i]!.length < commitHeaderLength(whole[i]!));
+    .filter(
+      (i) => whole[i]!.length >= COMMIT_PREFIX_BYTES && whole[i]!.length < commitHeaderLength(whole[i]!),
+    );
   if (longer.length > 0) {
     const rest = yield longer.map((i) => ({
       key: keys[i]!,
@@ -108,7 +118,10 @@ export interface ResolvedPages {
 }
 
 /** Finds wanted pages; loads commit headers and read indexes that are not known yet. */
-export function* resolveFrames(context: FramePlanContext, wanted: readonly WantedPages[]): FetchPlan<ResolvedPages> {
+export function* resolveFrames(
+  context: FramePlanContext,
+  wanted: readonly WantedPages[],
+): FetchPlan<ResolvedPages> {
   const commits = yield* loadCommits(
     context,
     wanted.map(({ lsn }) => lsn),
@@ -130,7 +143,12 @@ export function groupFrames(tasks: readonly FrameTask[], maxBytes: number, gapBy
   for (const task of sorted) {
     const end = task.offset + task.frame.length;
     const last = groups[groups.length - 1];
-    if (last !== undefined && last.key === task.key && task.offset - last.end <= gapBytes && end - last.start <= maxBytes) {
+    if (
+      last !== undefined &&
+      last.key === task.key &&
+      task.offset - last.end <= gapBytes &&
+      end - last.start <= maxBytes
+    ) {
       last.tasks.push(task);
       last.end = Math.max(last.end, end);
     } else {
@@ -144,16 +162,32 @@ export function groupFrames(tasks: readonly FrameTask[], maxBytes: number, gapBy
 }
 
 /** The stored bytes of one frame of a group. */
-export function frameBytes(context: FramePlanContext, group: FrameGroup, task: FrameTask, answer: Uint8Array | undefined): Uint8Array {
+export function frameBytes(
+  context: FramePlanContext,
+  group: FrameGroup,
+  task: FrameTask,
+  answer: Uint8Array | undefined,
+): Uint8Array {
   const start = task.offset - group.request.offset;
-  if (answer === undefined || answer.length < start + task.frame.length) throw missingFrame(context, task, answer !== undefined);
+  if (answer === undefined || answer.length < start + task.frame.length)
+    throw missingFrame(context, task, answer !== undefined);
   return answer.subarray(start, start + task.frame.length);
 }
 
 /** Verifies and decompresses one frame. */
-export function openFrame(context: FramePlanContext, task: FrameTask, stored: Uint8Array): { pages: PageSet; bytes: Uint8Array } {
+export function openFrame(
+  context: FramePlanContext,
+  task: FrameTask,
+  stored: Uint8Array,
+): { pages: PageSet; bytes: Uint8Array } {
   const pages = pagesOfFrame(task);
-  const bytes = decodeFrame(context.codecs, task.frame, stored, pages.size * task.index.pageSize, whereIs(task));
+  const bytes = decodeFrame(
+    context.codecs,
+    task.frame,
+    stored,
+    pages.size * task.index.pageSize,
+    whereIs(task),
+  );
   return { pages, bytes };
 }
 
@@ -162,8 +196,20 @@ export function pagesOfFrame(task: FrameTask): PageSet {
   return pages.slice(task.frameNo * framePages, Math.min(pages.size, (task.frameNo + 1) * framePages));
 }
 
-export function whereIs(task: FrameTask): { volume: string; lsn: number; segment: string; frame: number; key: string } {
-  return { volume: task.volume, lsn: task.lsn, segment: task.segmentName, frame: task.frameNo, key: task.key };
+export function whereIs(task: FrameTask): {
+  volume: string;
+  lsn: number;
+  segment: string;
+  frame: number;
+  key: string;
+} {
+  return {
+    volume: task.volume,
+    lsn: task.lsn,
+    segment: task.segmentName,
+    frame: task.frameNo,
+    key: task.key,
+  };
 }
 
 /** Fetches, verifies and hands over frames, in the caller's own thread. */
@@ -187,7 +233,12 @@ export function* loadFrames(
 }
 
 /** Hands over every good frame of a group, then throws the first failure: a bad frame takes no other page with it. */
-export function openGroup(context: FramePlanContext, group: FrameGroup, answer: Uint8Array | undefined, sink: PageSink): void {
+export function openGroup(
+  context: FramePlanContext,
+  group: FrameGroup,
+  answer: Uint8Array | undefined,
+  sink: PageSink,
+): void {
   let failure: { readonly error: unknown } | undefined;
   for (const task of group.tasks) {
     try {
@@ -247,7 +298,12 @@ export function* loadIndexes(
     const segment = commit.header.segments[ordinal]!;
     const { header } = commit;
     const bytes = answers[i];
-    const where = { volume: header.volume, lsn: header.lsn, segment: segmentName(segment), key: requests[i]!.key };
+    const where = {
+      volume: header.volume,
+      lsn: header.lsn,
+      segment: segmentName(segment),
+      key: requests[i]!.key,
+    };
     if (bytes === undefined) {
       throw new PagefoldError(
         "corrupt",
@@ -273,7 +329,11 @@ export function* loadIndexes(
 }
 
 /** The object that holds a segment, and where in it the segment starts. */
-export function placeOf(directory: CommitDirectory, commit: DecodedCommit, ordinal: number): { key: string; base: number } {
+export function placeOf(
+  directory: CommitDirectory,
+  commit: DecodedCommit,
+  ordinal: number,
+): { key: string; base: number } {
   const { header, frames } = commit;
   const { id } = header.segments[ordinal]!;
   const volume = directory.volumeOf(header.lsn);
@@ -282,7 +342,11 @@ export function placeOf(directory: CommitDirectory, commit: DecodedCommit, ordin
     : { key: segmentKey(volume, header.lsn, id), base: 0 };
 }
 
-function framesOf(directory: CommitDirectory, { commit, ordinal, pages }: SegmentPages, index: ReadIndex): FrameTask[] {
+function framesOf(
+  directory: CommitDirectory,
+  { commit, ordinal, pages }: SegmentPages,
+  index: ReadIndex,
+): FrameTask[] {
   const { header } = commit;
   const { key, base } = placeOf(directory, commit, ordinal);
   const numbers = new Set<number>();
@@ -320,7 +384,12 @@ function lyingIndex(volume: VolumeId, lsn: Lsn, segment: SegmentRef, page: PageI
   );
 }
 
-function present(context: FramePlanContext, bytes: Uint8Array | undefined, lsn: Lsn, key: string): Uint8Array {
+function present(
+  context: FramePlanContext,
+  bytes: Uint8Array | undefined,
+  lsn: Lsn,
+  key: string,
+): Uint8Array {
   if (bytes !== undefined) return bytes;
   const volume = context.directory.volumeOf(lsn);
   throw new PagefoldError(

@@ -10,7 +10,12 @@ import type { ObjectStore } from "../remote/object-store.ts";
 type Signal = { readonly signal?: AbortSignal };
 
 /** The LSN of the newest commit; 0 when there is none. `known` is a commit that is known to exist. */
-export async function findHead(store: ObjectStore, volume: VolumeId, known: Lsn, options: Signal = {}): Promise<Lsn> {
+export async function findHead(
+  store: ObjectStore,
+  volume: VolumeId,
+  known: Lsn,
+  options: Signal = {},
+): Promise<Lsn> {
   if (store.capabilities.list) {
     const [newest] = await store.list(commitsPrefix(volume), { limit: 1, ...options });
     return newest === undefined ? (0 as Lsn) : (lsnOfCommitKey(newest.key) ?? (0 as Lsn));
@@ -31,7 +36,10 @@ async function readHint(store: ObjectStore, volume: VolumeId, options: Signal): 
 }
 
 async function exists(store: ObjectStore, volume: VolumeId, lsn: number, options: Signal): Promise<boolean> {
-  const first = await store.get(commitKey(volume, lsn as Lsn), { range: { offset: 0, length: 1 }, ...options });
+  const first = await store.get(commitKey(volume, lsn as Lsn), {
+    range: { offset: 0, length: 1 },
+    ...options,
+  });
   return first !== undefined;
 }
 

@@ -31,7 +31,9 @@ export async function hydrate(context: ReplicaContext, options: HydrateOptions =
     throw new PagefoldError(
       "quota",
       `the volume has ${written.size} pages with content, the page cache holds ${cache.capacityPages}; give it a larger cache to hydrate it`,
-      { details: { volume: replica.manifest.volume, pages: written.size, capacityPages: cache.capacityPages } },
+      {
+        details: { volume: replica.manifest.volume, pages: written.size, capacityPages: cache.capacityPages },
+      },
     );
   }
   const sum = new StateChecksumSum();
@@ -55,7 +57,12 @@ export async function hydrate(context: ReplicaContext, options: HydrateOptions =
 }
 
 /** @throws `corrupt` when the pages do not add up to what the commit says. */
-export function checkState(context: ReplicaContext, lsn: Lsn, found: StateChecksum, expected: StateChecksum): void {
+export function checkState(
+  context: ReplicaContext,
+  lsn: Lsn,
+  found: StateChecksum,
+  expected: StateChecksum,
+): void {
   if (found === expected) return;
   const { volume } = context.replica.manifest;
   throw new PagefoldError(

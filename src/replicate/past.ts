@@ -32,7 +32,11 @@ export interface LogEntry {
 }
 
 /** The state at an LSN that the replica has seen. @throws `not_found` for an LSN beyond the replica's. */
-export async function stateOf(context: ReplicaContext, lsn: number, options: Options = {}): Promise<RemoteState> {
+export async function stateOf(
+  context: ReplicaContext,
+  lsn: number,
+  options: Options = {},
+): Promise<RemoteState> {
   const { replica, remote, codecs } = context;
   const { base } = replica.state;
   const { volume } = replica.manifest;
@@ -58,9 +62,13 @@ export async function stateOf(context: ReplicaContext, lsn: number, options: Opt
   const named = lowest.commit.header.jumpHashes[lowest.rollups.length - 1];
   const state = advance(start, below);
   if (named !== state.hash) {
-    throw new PagefoldError("corrupt", `commit ${lsn} of volume ${volume} is not the one that later commits name`, {
-      details: { volume, lsn },
-    });
+    throw new PagefoldError(
+      "corrupt",
+      `commit ${lsn} of volume ${volume} is not the one that later commits name`,
+      {
+        details: { volume, lsn },
+      },
+    );
   }
   return state;
 }
@@ -69,7 +77,10 @@ export async function stateOf(context: ReplicaContext, lsn: number, options: Opt
 const LOG_BATCH = 32;
 
 /** The remote log from the replica's place downward, newest first, each entry verified against the one above it. */
-export async function* walkLog(context: ReplicaContext, options: Options = {}): AsyncGenerator<LogEntry, void, undefined> {
+export async function* walkLog(
+  context: ReplicaContext,
+  options: Options = {},
+): AsyncGenerator<LogEntry, void, undefined> {
   const { replica, fetcher, frames } = context;
   let expected: Hash = replica.state.base.hash;
   for (let top: number = replica.state.base.lsn; top > 0; top -= LOG_BATCH) {
@@ -81,9 +92,13 @@ export async function* walkLog(context: ReplicaContext, options: Options = {}): 
       const commit = commits.get(lsn)!;
       if (commit.hash !== expected) {
         const { volume } = replica.manifest;
-        throw new PagefoldError("corrupt", `commit ${lsn} of volume ${volume} is not the one that its successor names`, {
-          details: { volume, lsn },
-        });
+        throw new PagefoldError(
+          "corrupt",
+          `commit ${lsn} of volume ${volume} is not the one that its successor names`,
+          {
+            details: { volume, lsn },
+          },
+        );
       }
       expected = commit.header.jumpHashes[0]!;
       yield logEntry(commit);
@@ -123,7 +138,11 @@ export interface VerifyOptions extends Options {
  * the state uses, and that pages and stored digests both add up to the state checksum.
  * @throws `corrupt` naming volume, LSN, segment and frame of the first thing that is wrong
  */
-export async function verify(context: ReplicaContext, state: RemoteState, options: VerifyOptions = {}): Promise<VerifyResult> {
+export async function verify(
+  context: ReplicaContext,
+  state: RemoteState,
+  options: VerifyOptions = {},
+): Promise<VerifyResult> {
   let commits = 0;
   for await (const entry of walkLog(context, options)) if (entry.lsn <= state.lsn) commits++;
   const written = state.table.written(state.pageCount);
@@ -141,7 +160,9 @@ export async function verify(context: ReplicaContext, state: RemoteState, option
   checkState(context, state.lsn, fromPages.value(), state.stateChecksum);
   const fromDigests = new StateChecksumSum();
   for (let from = 0; from < written.size; from += 65_536) {
-    fromDigests.add(await fetcher.run(digestsOf(frames, state.table, written.slice(from, from + 65_536)), options.signal));
+    fromDigests.add(
+      await fetcher.run(digestsOf(frames, state.table, written.slice(from, from + 65_536)), options.signal),
+    );
   }
   checkState(context, state.lsn, fromDigests.value(), state.stateChecksum);
   return {
@@ -153,4 +174,3 @@ export async function verify(context: ReplicaContext, state: RemoteState, option
     stateChecksum: state.stateChecksum,
   };
 }
-

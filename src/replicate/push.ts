@@ -9,14 +9,21 @@ import { decodeCommit } from "../format/commit-codec.ts";
 import { commitKey } from "../format/keys.ts";
 import { PageSet, PageSetBuilder } from "../format/page-set.ts";
 import { assertWritable } from "../remote/writable.ts";
-import { type LocalCommit, mergeCommits, type MergedCommits } from "../volume/replica.ts";
 import type { RemoteState } from "../volume/remote-state.ts";
+import { type LocalCommit, type MergedCommits, mergeCommits } from "../volume/replica.ts";
 import { CommitWriter, type FinishedCommit } from "./commit-writer.ts";
 import { confirmBase } from "./confirm.ts";
 import type { ReplicaContext } from "./context.ts";
 import { digestsOf } from "./digests.ts";
 import { writeHint } from "./head.ts";
-import { freshPush, type PushEvent, type PushState, pushAction, pushNext, recoveredPush } from "./push-machine.ts";
+import {
+  freshPush,
+  type PushEvent,
+  type PushState,
+  pushAction,
+  pushNext,
+  recoveredPush,
+} from "./push-machine.ts";
 
 type Options = { readonly signal?: AbortSignal };
 
@@ -75,7 +82,12 @@ export async function publish(
   context.log.beginPush(context.replica, { lsn, hash, throughSequence, object });
   await runPush(context, freshPush, options);
   const { changed, zeroed } = commit.header;
-  context.onCommit({ volume: commit.header.volume, lsn, where: "remote", changedPages: changed.size + zeroed.size });
+  context.onCommit({
+    volume: commit.header.volume,
+    lsn,
+    where: "remote",
+    changedPages: changed.size + zeroed.size,
+  });
 }
 
 /**
@@ -117,7 +129,10 @@ async function runPush(context: ReplicaContext, start: PushState, options: Optio
     const attempts = state.at === "recorded" || state.at === "asking" ? state.attempts : 0;
     if (step.event === undefined || attempts >= MAX_ATTEMPTS) throw unfinished(context, failure);
     if (state.at === "recorded" && attempts > 0) {
-      await context.runtime.sleep(RETRY_BASE_MS * 2 ** attempts * (0.5 + context.runtime.random()), options.signal);
+      await context.runtime.sleep(
+        RETRY_BASE_MS * 2 ** attempts * (0.5 + context.runtime.random()),
+        options.signal,
+      );
     }
   }
 }
@@ -131,7 +146,10 @@ async function create(context: ReplicaContext, options: Options): Promise<Step> 
   const { replica, remote } = context;
   const intent = replica.state.intent!;
   try {
-    const answer = await remote.put(commitKey(replica.manifest.volume, intent.lsn), intent.object, { ifAbsent: true, ...options });
+    const answer = await remote.put(commitKey(replica.manifest.volume, intent.lsn), intent.object, {
+      ifAbsent: true,
+      ...options,
+    });
     return { event: { answer } };
   } catch (failure) {
     const certain = isPagefoldError(failure, "unauthorized", "forbidden", "quota", "invalid", "not_found");
@@ -209,7 +227,12 @@ function learnOwn(context: ReplicaContext, lsn: Lsn): void {
   context.learned = { lsn: Math.max(lsn, context.learned?.lsn ?? 0) as Lsn, steps: [] };
 }
 
-function cachePushed(context: ReplicaContext, commits: readonly LocalCommit[], lsn: Lsn, object: Uint8Array): void {
+function cachePushed(
+  context: ReplicaContext,
+  commits: readonly LocalCommit[],
+  lsn: Lsn,
+  object: Uint8Array,
+): void {
   const { replica, log, cache } = context;
   if (commits.length === 0) return;
   const { header } = decodeCommit(object, context.codecs.hash);
@@ -251,7 +274,11 @@ async function buildPush(
     const overwritten = merged.changed.union(merged.zeroed);
     return await writer.finish({
       pageCount: merged.pageCount,
-      lowestPageCount: Math.min(merged.lowestPageCount, base.pageCount, merged.pageCount) as typeof merged.pageCount,
+      lowestPageCount: Math.min(
+        merged.lowestPageCount,
+        base.pageCount,
+        merged.pageCount,
+      ) as typeof merged.pageCount,
       byteLength: merged.byteLength,
       zeroed,
       time: Math.max(merged.time, runtime.now()) as TimeMs,

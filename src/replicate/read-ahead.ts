@@ -19,7 +19,12 @@ export interface ReadAheadSettings {
   readonly maxPages: number;
 }
 
-export const defaultReadAheadSettings: ReadAheadSettings = { heads: 8, slackPages: 64, minPages: 32, maxPages: 1024 };
+export const defaultReadAheadSettings: ReadAheadSettings = {
+  heads: 8,
+  slackPages: 64,
+  minPages: 32,
+  maxPages: 1024,
+};
 
 interface Head {
   /** The page after the last one that a fault of this reader covered. */

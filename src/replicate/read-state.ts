@@ -48,7 +48,12 @@ export async function readState(
     signal: options.signal,
     onProgress: (done) => options.onProgress?.(here + done, written.size),
   });
-  return { pages: written.size, fetchedPages: missing.size, requests: result.requests, bytesFetched: result.bytesFetched };
+  return {
+    pages: written.size,
+    fetchedPages: missing.size,
+    requests: result.requests,
+    bytesFetched: result.bytesFetched,
+  };
 }
 
 /** Hands over what is on this side; answers the pages that are not. */
@@ -90,7 +95,11 @@ async function readLocal(
   return PageSet.of(missing);
 }
 
-function join(batch: readonly { page: PageIdx; bytes: Uint8Array }[], pageSize: number, digester: PageDigester): BulkPages {
+function join(
+  batch: readonly { page: PageIdx; bytes: Uint8Array }[],
+  pageSize: number,
+  digester: PageDigester,
+): BulkPages {
   const bytes = new Uint8Array(batch.length * pageSize);
   const digests = new Uint8Array(batch.length * DIGEST_BYTES);
   batch.forEach((each, i) => {

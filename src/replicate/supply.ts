@@ -11,7 +11,14 @@ import type { FetchPlan } from "../volume/fetch-plan.ts";
 import type { PageTable } from "../volume/page-table.ts";
 import type { PageSupply, Snapshot } from "../volume/snapshot.ts";
 import type { Fetcher } from "./fetcher.ts";
-import { type FramePlanContext, loadFrames, type PageSink, resolveFrames, sinkZeros, type WantedPages } from "./frame-plan.ts";
+import {
+  type FramePlanContext,
+  loadFrames,
+  type PageSink,
+  resolveFrames,
+  sinkZeros,
+  type WantedPages,
+} from "./frame-plan.ts";
 import type { PrefetchPolicy } from "./read-ahead.ts";
 
 /** One fault, as it is reported to listeners. */

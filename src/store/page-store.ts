@@ -13,7 +13,7 @@ import { type FrameDecoder, inlineFrameDecoder } from "../format/frame-decoder.t
 import { type FrameEncoder, inlineFrameEncoder } from "../format/frame-encoder.ts";
 import { newId, parseVolumeId } from "../format/ids.ts";
 import { checkTagName, manifestKey } from "../format/keys.ts";
-import { decodeManifest, DIGEST_ALGORITHM_BLAKE3, encodeManifest } from "../format/manifest-codec.ts";
+import { DIGEST_ALGORITHM_BLAKE3, decodeManifest, encodeManifest } from "../format/manifest-codec.ts";
 import type { BlockFileSystem } from "../local/block-file.ts";
 import { MemoryBlockFileSystem } from "../local/memory-block-file.ts";
 import { PageCache } from "../local/page-cache.ts";
@@ -80,7 +80,7 @@ export class PageStore {
     const recorder = options.recorder ?? noopRecorder;
     const codecs = options.codecs ?? (await loadCodecs());
     const remote = withRetry(withMetrics(options.remote, recorder), { runtime, recorder });
-    const files = options.local?.files ?? new MemoryBlockFileSystem("memory");
+    const files = options.local?.files ?? new MemoryBlockFileSystem();
     try {
       const log = await ReplicaLog.open(files, { codecs, runtime, recorder });
       return new PageStore({ ...options, local: { ...options.local, files } }, codecs, remote, log);
@@ -96,11 +96,16 @@ export class PageStore {
   }
 
   /** Creates an empty volume, and a tag for it if one is given. */
-  async createVolume(options: Options & { readonly tag?: string; readonly pageSize?: number } = {}): Promise<Volume> {
+  async createVolume(
+    options: Options & { readonly tag?: string; readonly pageSize?: number } = {},
+  ): Promise<Volume> {
     this.#check();
     const pageSize = options.pageSize ?? DEFAULT_PAGE_SIZE;
     if (!isPageSize(pageSize)) {
-      throw new PagefoldError("invalid", `${pageSize} is no page size; use a power of two from ${MIN_PAGE_SIZE} to ${MAX_PAGE_SIZE}`);
+      throw new PagefoldError(
+        "invalid",
+        `${pageSize} is no page size; use a power of two from ${MIN_PAGE_SIZE} to ${MAX_PAGE_SIZE}`,
+      );
     }
     if (options.tag !== undefined) checkTagName(options.tag);
     await this.probeWritable();
@@ -131,9 +136,13 @@ export class PageStore {
     const known = this.#log.find(name);
     if (known !== undefined) return this.#openReplica(known);
     if (options.offline) {
-      throw new PagefoldError("not_found", `"${name}" was never cloned into this local store; clone it while the object store can be reached`, {
-        details: { tag: name },
-      });
+      throw new PagefoldError(
+        "not_found",
+        `"${name}" was never cloned into this local store; clone it while the object store can be reached`,
+        {
+          details: { tag: name },
+        },
+      );
     }
     const signal = signalOf(options);
     const asId = parseVolumeId(name);
@@ -187,9 +196,13 @@ export class PageStore {
   async #clone(id: VolumeId, options: Options): Promise<Replica> {
     const bytes = await this.#remote.get(manifestKey(id), options);
     if (bytes === undefined) {
-      throw new PagefoldError("not_found", `there is no volume ${id} in ${this.#remote.url}; see \`pagefold tags\` for what there is`, {
-        details: { volume: id },
-      });
+      throw new PagefoldError(
+        "not_found",
+        `there is no volume ${id} in ${this.#remote.url}; see \`pagefold tags\` for what there is`,
+        {
+          details: { volume: id },
+        },
+      );
     }
     decodeManifest(bytes, { volume: id });
     const replica = this.#log.find(id) ?? this.#log.addVolume(bytes);
@@ -264,7 +277,14 @@ export class PageStore {
     if (cache === undefined) {
       const { memoryBytes, diskBytes } = this.settings;
       const files = this.#options.local?.files;
-      cache = PageCache.open({ pageSize, memoryBytes, diskBytes, ...(files === undefined ? {} : { files }), xxh64: this.#codecs.hash, recorder: this.#recorder });
+      cache = PageCache.open({
+        pageSize,
+        memoryBytes,
+        diskBytes,
+        ...(files === undefined ? {} : { files }),
+        xxh64: this.#codecs.hash,
+        recorder: this.#recorder,
+      });
       this.#caches.set(pageSize, cache);
       cache.catch(() => this.#caches.delete(pageSize));
     }
@@ -291,9 +311,13 @@ export class PageStore {
       if (!isPagefoldError(error)) throw error;
       known = "its tags cannot be listed";
     }
-    return new PagefoldError("not_found", `there is no tag "${name}" in ${this.#remote.url} (${known}); import something under that name, or use one that exists`, {
-      details: { tag: name },
-    });
+    return new PagefoldError(
+      "not_found",
+      `there is no tag "${name}" in ${this.#remote.url} (${known}); import something under that name, or use one that exists`,
+      {
+        details: { tag: name },
+      },
+    );
   }
 
   #check(): void {

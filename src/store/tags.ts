@@ -22,7 +22,12 @@ interface NewestTag {
 }
 
 /** The volume that a tag names now, or undefined. */
-export async function resolveTag(store: ObjectStore, codecs: Codecs, tag: string, options: Signal = {}): Promise<VolumeId | undefined> {
+export async function resolveTag(
+  store: ObjectStore,
+  codecs: Codecs,
+  tag: string,
+  options: Signal = {},
+): Promise<VolumeId | undefined> {
   return (await newestOf(store, codecs, tag, options)).volume;
 }
 
@@ -51,10 +56,17 @@ export async function setTag(
 }
 
 /** All tags in the order of their names. */
-export async function listTags(store: ObjectStore, codecs: Codecs, options: Signal = {}): Promise<TagEntry[]> {
+export async function listTags(
+  store: ObjectStore,
+  codecs: Codecs,
+  options: Signal = {},
+): Promise<TagEntry[]> {
   const newest = new Map<string, string>();
   for (let startAfter: string | undefined; ; ) {
-    const page = await store.list(tagsPrefix(), { ...(startAfter === undefined ? {} : { startAfter }), ...options });
+    const page = await store.list(tagsPrefix(), {
+      ...(startAfter === undefined ? {} : { startAfter }),
+      ...options,
+    });
     for (const { key } of page) {
       const parsed = parseTagKey(key);
       // Newest first within a tag, because numbers in keys are complemented.
@@ -74,7 +86,12 @@ export async function listTags(store: ObjectStore, codecs: Codecs, options: Sign
   return entries.filter((entry) => entry !== undefined);
 }
 
-async function newestOf(store: ObjectStore, codecs: Codecs, tag: string, options: Signal): Promise<NewestTag> {
+async function newestOf(
+  store: ObjectStore,
+  codecs: Codecs,
+  tag: string,
+  options: Signal,
+): Promise<NewestTag> {
   const [entry] = await store.list(tagPrefix(tag), { limit: 1, ...options });
   const n = entry === undefined ? undefined : parseTagKey(entry.key)?.n;
   if (entry === undefined || n === undefined) return { n: 0, volume: undefined };

@@ -3,9 +3,9 @@
  * nothing is decided here.
  */
 import type { StateChecksum, VolumeId } from "../base/brand.ts";
-import { Emitter } from "../base/emitter.ts";
+import type { Emitter } from "../base/emitter.ts";
 import { PagefoldError } from "../base/errors.ts";
-import { type ExportOptions, type ExportResult, exportState, type ByteSink } from "../file/export.ts";
+import { type ByteSink, type ExportOptions, type ExportResult, exportState } from "../file/export.ts";
 import { type ByteSource, type ImportOptions, type ImportResult, importSource } from "../file/import.ts";
 import { streamOf } from "../file/stream.ts";
 import { bufferedWrites } from "../file/write.ts";
@@ -20,11 +20,18 @@ import {
   statusOf,
 } from "../replicate/fetch.ts";
 import { type HydrateOptions, type HydrateResult, hydrate } from "../replicate/hydrate.ts";
-import { type LogEntry, stateOf, type VerifyOptions, type VerifyResult, verify, walkLog } from "../replicate/past.ts";
+import {
+  type LogEntry,
+  stateOf,
+  type VerifyOptions,
+  type VerifyResult,
+  verify,
+  walkLog,
+} from "../replicate/past.ts";
 import { type PushResult, push } from "../replicate/push.ts";
 import type { FaultEvent } from "../replicate/supply.ts";
 import { type LocalCommit, shapeOf } from "../volume/replica.ts";
-import { Snapshot, type PageSupply } from "../volume/snapshot.ts";
+import { type PageSupply, Snapshot } from "../volume/snapshot.ts";
 import { type CommitDraft, type CommitResult, Transaction } from "../volume/transaction.ts";
 import type { StoreSettings } from "./settings.ts";
 
@@ -79,7 +86,14 @@ export class Volume {
   snapshot(): Snapshot {
     const { state } = this.#open().replica;
     const { pageCount, byteLength } = shapeOf(state);
-    return this.#snapshot({ lsn: state.base.lsn, pageCount, byteLength, table: state.table, commits: state.commits, epoch: state.epoch });
+    return this.#snapshot({
+      lsn: state.base.lsn,
+      pageCount,
+      byteLength,
+      table: state.table,
+      commits: state.commits,
+      epoch: state.epoch,
+    });
   }
 
   /** The remote state at an earlier LSN, 0 … the replica's. @throws `not_found` beyond that */
@@ -126,7 +140,11 @@ export class Volume {
   /** Checks everything that a remote state consists of against the store. @throws `corrupt` naming the first bad thing */
   async verify(options: VerifyOptions & { readonly lsn?: number } = {}): Promise<VerifyResult> {
     const context = this.#open();
-    return verify(context, await stateOf(context, options.lsn ?? context.replica.state.base.lsn, options), options);
+    return verify(
+      context,
+      await stateOf(context, options.lsn ?? context.replica.state.base.lsn, options),
+      options,
+    );
   }
 
   /**
@@ -181,7 +199,13 @@ export class Volume {
   }
 
   /** The bytes of a state as a web stream, read ahead of the consumer by one chunk; cancelling it stops fetching. */
-  stream(options: Options & { readonly offset?: number; readonly length?: number; readonly snapshot?: Snapshot } = {}): ReadableStream<Uint8Array> {
+  stream(
+    options: Options & {
+      readonly offset?: number;
+      readonly length?: number;
+      readonly snapshot?: Snapshot;
+    } = {},
+  ): ReadableStream<Uint8Array> {
     const own = options.snapshot === undefined ? this.snapshot() : undefined;
     return streamOf(options.snapshot ?? own!, options, () => own?.close());
   }
@@ -192,7 +216,10 @@ export class Volume {
   }
 
   /** Writes a state into a sink and proves it: the newest on this side, or that of an LSN. */
-  async export(sink: ByteSink, options: ExportOptions & { readonly lsn?: number } = {}): Promise<ExportResult> {
+  async export(
+    sink: ByteSink,
+    options: ExportOptions & { readonly lsn?: number } = {},
+  ): Promise<ExportResult> {
     const context = this.#open();
     const { state } = context.replica;
     if (options.lsn !== undefined) {
@@ -202,7 +229,13 @@ export class Volume {
     const release = context.log.hold(state.commits);
     try {
       const { pageCount, byteLength } = shapeOf(state);
-      const exported = { remote: state.base, table: state.table, pageCount, byteLength, commits: state.commits };
+      const exported = {
+        remote: state.base,
+        table: state.table,
+        pageCount,
+        byteLength,
+        commits: state.commits,
+      };
       return await exportState(context, exported, sink, options);
     } finally {
       release();
@@ -238,7 +271,10 @@ export class Volume {
     return commit;
   }
 
-  async #inTransaction(options: WriteOptions, work: (transaction: Transaction) => Promise<void>): Promise<CommitResult> {
+  async #inTransaction(
+    options: WriteOptions,
+    work: (transaction: Transaction) => Promise<void>,
+  ): Promise<CommitResult> {
     const transaction = await this.begin(options);
     try {
       await work(transaction);
@@ -254,13 +290,18 @@ export class Volume {
   }
 
   #open(): ReplicaContext {
-    if (this.#closed) throw new PagefoldError("closed", `volume ${this.id} was closed with its store; open the store again`);
+    if (this.#closed)
+      throw new PagefoldError("closed", `volume ${this.id} was closed with its store; open the store again`);
     return this.#context;
   }
 }
 
 function staleSnapshot(volume: VolumeId): PagefoldError {
-  return new PagefoldError("conflict", `volume ${volume} has moved on from the snapshot that these changes build on; make them again on a new snapshot`, {
-    details: { volume },
-  });
+  return new PagefoldError(
+    "conflict",
+    `volume ${volume} has moved on from the snapshot that these changes build on; make them again on a new snapshot`,
+    {
+      details: { volume },
+    },
+  );
 }

@@ -6,7 +6,7 @@
  * local commit that has not been pushed (< 0).
  */
 import { MAX_PAGE_COUNT } from "../base/brand.ts";
-import { PageSet, PageSetBuilder } from "../format/page-set.ts";
+import { type PageSet, PageSetBuilder } from "../format/page-set.ts";
 
 const CHUNK_PAGES = 1024;
 const INT32_MAX = 2 ** 31 - 1;
@@ -164,10 +164,12 @@ export class PageTableEditor {
 
   #writable(index: number, chunk: Chunk, value: number): Int32Array | Float64Array {
     const wide = Math.abs(value) > INT32_MAX;
-    if (this.#owned.has(index) && typeof chunk !== "number" && (!wide || chunk instanceof Float64Array)) return chunk;
+    if (this.#owned.has(index) && typeof chunk !== "number" && (!wide || chunk instanceof Float64Array))
+      return chunk;
     let copy: Int32Array | Float64Array;
     if (typeof chunk === "number") {
-      copy = wide || Math.abs(chunk) > INT32_MAX ? new Float64Array(CHUNK_PAGES) : new Int32Array(CHUNK_PAGES);
+      copy =
+        wide || Math.abs(chunk) > INT32_MAX ? new Float64Array(CHUNK_PAGES) : new Int32Array(CHUNK_PAGES);
       if (chunk !== 0) copy.fill(chunk);
     } else {
       copy = wide ? Float64Array.from(chunk) : chunk.slice();

@@ -7,8 +7,8 @@ import type { Hash, Lsn, PageCount, TimeMs, VolumeId } from "../base/brand.ts";
 import { PagefoldError } from "../base/errors.ts";
 import type { Recorder } from "../base/recorder.ts";
 import type { Runtime } from "../base/runtime.ts";
-import { decodeCommit } from "../format/commit-codec.ts";
 import type { Codecs } from "../format/codecs.ts";
+import { decodeCommit } from "../format/commit-codec.ts";
 import { decodeManifest } from "../format/manifest-codec.ts";
 import { PageSet } from "../format/page-set.ts";
 import { decodeRollup, encodeRollup } from "../format/rollup-codec.ts";
@@ -40,8 +40,8 @@ import {
   RecordType,
 } from "../local/replica-records.ts";
 import { CommitDirectory } from "./commit-directory.ts";
-import { type LocalCommit, overlay, type Replica, type ReplicaState, type StoredBatch } from "./replica.ts";
 import { advance, type ChainStep, emptyState, stateAt } from "./remote-state.ts";
+import { type LocalCommit, overlay, type Replica, type ReplicaState, type StoredBatch } from "./replica.ts";
 
 export interface ReplicaLogOptions {
   readonly codecs: Codecs;
@@ -123,7 +123,9 @@ export class ReplicaLog {
     if (last === undefined) return;
     assert(replica.state.commits.length === 0, "moving a replica under its local commits");
     const rollups = steps.flatMap((step) =>
-      [...step.rollups].reverse().map((rollup) => ({ from: rollup.from, to: rollup.to, bytes: encodeRollup(rollup) })),
+      [...step.rollups]
+        .reverse()
+        .map((rollup) => ({ from: rollup.from, to: rollup.to, bytes: encodeRollup(rollup) })),
     );
     const record = { handle: replica.handle, whole: false, header: last.stored, rollups };
     this.#append(RecordType.sync, [encodeSyncRecord(record)]);
@@ -164,7 +166,10 @@ export class ReplicaLog {
     const head = encodeCommitRecord(record, pages, sums);
     const ref = this.#append(RecordType.commit, [head, ...bytes]);
     if (durability === "full") this.#log.flush();
-    return this.#learnCommit(replica, record, [...spills.batches, { pages, sums, dataOffset: head.length, ref }]);
+    return this.#learnCommit(replica, record, [
+      ...spills.batches,
+      { pages, sums, dataOffset: head.length, ref },
+    ]);
   }
 
   flush(): void {
@@ -182,7 +187,9 @@ export class ReplicaLog {
   endPush(replica: Replica, result: OutcomeRecord["result"]): void {
     const { intent } = replica.state;
     assert(intent !== undefined, "ending a push that was not begun");
-    this.#append(RecordType.outcome, [encodeOutcomeRecord({ handle: replica.handle, lsn: intent.lsn, result })]);
+    this.#append(RecordType.outcome, [
+      encodeOutcomeRecord({ handle: replica.handle, lsn: intent.lsn, result }),
+    ]);
     this.#log.flush();
     this.#learnOutcome(replica, result);
     this.#maybeCompact();
@@ -276,7 +283,8 @@ export class ReplicaLog {
       }
       case RecordType.commit: {
         const record = decodeCommitRecord(payload);
-        const spilled = record.transaction === 0 ? [] : (this.#spills.get(`${record.handle}/${record.transaction}`) ?? []);
+        const spilled =
+          record.transaction === 0 ? [] : (this.#spills.get(`${record.handle}/${record.transaction}`) ?? []);
         this.#learnCommit(this.#replica(record.handle), record, [...spilled, stored(record.batch, ref)]);
         return;
       }
@@ -316,7 +324,9 @@ export class ReplicaLog {
     }
     replica.directory.learnHash(commit.header.lsn, commit.hash);
     replica.directory.learn(commit);
-    const from = record.whole ? emptyState(replica.manifestHash, replica.manifest.createdAt) : replica.state.base;
+    const from = record.whole
+      ? emptyState(replica.manifestHash, replica.manifest.createdAt)
+      : replica.state.base;
     const base = advance(from, [
       { commit, stored: record.header, from: from.lsn, rollups: rollups.reverse() },
     ]);
@@ -326,7 +336,10 @@ export class ReplicaLog {
   #replica(handle: number): Replica {
     const replica = this.#replicas.get(handle);
     if (replica === undefined) {
-      throw new PagefoldError("corrupt", `the local store has a record of an unknown volume (handle ${handle}); clone again into an empty directory`);
+      throw new PagefoldError(
+        "corrupt",
+        `the local store has a record of an unknown volume (handle ${handle}); clone again into an empty directory`,
+      );
     }
     return replica;
   }
@@ -345,7 +358,15 @@ export class ReplicaLog {
       epoch: 0,
     };
     const directory = new CommitDirectory(manifest);
-    const replica: Replica = { handle, manifest, manifestHash, manifestBytes, directory, tags: new Set(), state };
+    const replica: Replica = {
+      handle,
+      manifest,
+      manifestHash,
+      manifestBytes,
+      directory,
+      tags: new Set(),
+      state,
+    };
     this.#replicas.set(handle, replica);
     return replica;
   }
@@ -389,7 +410,11 @@ export class ReplicaLog {
     if (result !== "won") return;
     const { state } = replica;
     const { hash } = this.#options.codecs;
-    const commit = decodeCommit(intent.object, hash, { volume: replica.manifest.volume, lsn: intent.lsn, hash: intent.hash });
+    const commit = decodeCommit(intent.object, hash, {
+      volume: replica.manifest.volume,
+      lsn: intent.lsn,
+      hash: intent.hash,
+    });
     replica.directory.learnHash(intent.lsn, intent.hash);
     replica.directory.learn(commit);
     const editor = state.base.table.edit().truncate(commit.header.lowestPageCount);
@@ -439,7 +464,8 @@ export class ReplicaLog {
       const { handle, state } = replica;
       append(RecordType.volume, [encodeVolumeRecord({ handle, manifest: replica.manifestBytes })]);
       for (const tag of replica.tags) append(RecordType.tag, [encodeTagRecord({ handle, tag })]);
-      if (state.baseHeader !== undefined) append(RecordType.sync, [encodeSyncRecord(wholeSync(replica, state.baseHeader))]);
+      if (state.baseHeader !== undefined)
+        append(RecordType.sync, [encodeSyncRecord(wholeSync(replica, state.baseHeader))]);
       for (const commit of state.commits) {
         // All but the last were spilled; the last is the commit record itself. Records are copied as they stand.
         for (const batch of commit.batches) {
@@ -500,4 +526,3 @@ function badLocalPage(replica: Replica, page: number): PagefoldError {
     { details: { volume, page } },
   );
 }
-

@@ -3,10 +3,10 @@
  * States are immutable values; `ReplicaLog` makes the next one and writes it down first.
  */
 import type { Hash, Lsn, PageCount, TimeMs } from "../base/brand.ts";
-import type { IntentRecord } from "../local/replica-records.ts";
-import type { RecordRef } from "../local/record-log.ts";
 import type { Manifest } from "../format/model.ts";
 import type { PageSet } from "../format/page-set.ts";
+import type { RecordRef } from "../local/record-log.ts";
+import type { IntentRecord } from "../local/replica-records.ts";
 import type { CommitDirectory } from "./commit-directory.ts";
 import type { PageTable } from "./page-table.ts";
 import type { RemoteState } from "./remote-state.ts";

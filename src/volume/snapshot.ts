@@ -85,7 +85,10 @@ export class Snapshot implements PageView {
     while (done < into.length) {
       const start = (offset + done) % pageSize;
       const length = Math.min(pageSize - start, into.length - done);
-      if (!this.#tryPart(Math.floor((offset + done) / pageSize) + 1, start, into.subarray(done, done + length))) return false;
+      if (
+        !this.#tryPart(Math.floor((offset + done) / pageSize) + 1, start, into.subarray(done, done + length))
+      )
+        return false;
       done += length;
     }
     return true;
@@ -122,7 +125,11 @@ export class Snapshot implements PageView {
    * @param offset in bytes, >= 0
    * @param length in bytes; the result is shorter where the volume ends
    */
-  async read(offset: number, length: number, options: { readonly signal?: AbortSignal } = {}): Promise<Uint8Array> {
+  async read(
+    offset: number,
+    length: number,
+    options: { readonly signal?: AbortSignal } = {},
+  ): Promise<Uint8Array> {
     checkRange(offset, length);
     const bytes = new Uint8Array(Math.max(0, Math.min(length, this.byteLength - offset)));
     await this.readInto(offset, bytes, options);
@@ -130,7 +137,11 @@ export class Snapshot implements PageView {
   }
 
   /** Fills `into` from `offset`, fetching what is missing; past the end it is zeros. */
-  async readInto(offset: number, into: Uint8Array, options: { readonly signal?: AbortSignal } = {}): Promise<void> {
+  async readInto(
+    offset: number,
+    into: Uint8Array,
+    options: { readonly signal?: AbortSignal } = {},
+  ): Promise<void> {
     // Windows small enough that one does not evict itself.
     const window = Math.max(1, Math.floor(this.context.cache.capacityPages / 16)) * this.pageSize;
     for (let done = 0; done < into.length; ) {
@@ -192,7 +203,10 @@ export class Snapshot implements PageView {
 
 export function checkRange(offset: number, length: number): void {
   if (!Number.isSafeInteger(offset) || offset < 0 || !Number.isSafeInteger(length) || length < 0) {
-    throw new PagefoldError("invalid", `a range needs whole, non-negative numbers of bytes, not offset ${offset} and length ${length}`);
+    throw new PagefoldError(
+      "invalid",
+      `a range needs whole, non-negative numbers of bytes, not offset ${offset} and length ${length}`,
+    );
   }
 }
 

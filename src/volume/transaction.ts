@@ -3,12 +3,12 @@
  * budget and spill into the local log above it, where they are forgotten unless the commit names them.
  */
 import { assert } from "../base/assert.ts";
-import { MAX_PAGE_COUNT, type Lsn, type PageCount } from "../base/brand.ts";
+import { type Lsn, MAX_PAGE_COUNT, type PageCount } from "../base/brand.ts";
 import { PagefoldError } from "../base/errors.ts";
 import { isZeroPage } from "../format/checksum.ts";
 import { PageSet } from "../format/page-set.ts";
 import type { LocalCommit, StoredBatch } from "./replica.ts";
-import { checkRange, Snapshot } from "./snapshot.ts";
+import { checkRange, type Snapshot } from "./snapshot.ts";
 
 /** What the volume does with a finished transaction. */
 export interface TransactionHost {
@@ -74,7 +74,11 @@ export class Transaction {
   }
 
   /** Reads bytes as this transaction sees them; shorter where the volume ends. */
-  async read(offset: number, length: number, options: { readonly signal?: AbortSignal } = {}): Promise<Uint8Array> {
+  async read(
+    offset: number,
+    length: number,
+    options: { readonly signal?: AbortSignal } = {},
+  ): Promise<Uint8Array> {
     this.#check();
     checkRange(offset, length);
     const bytes = new Uint8Array(Math.max(0, Math.min(length, this.#byteLength - offset)));
@@ -92,19 +96,27 @@ export class Transaction {
    * Writes bytes at an offset; the volume grows as needed and a gap reads as zeros. Only pages written in part are read (and
    * fetched, if they are not resident) first.
    */
-  async write(offset: number, bytes: Uint8Array, options: { readonly signal?: AbortSignal } = {}): Promise<void> {
+  async write(
+    offset: number,
+    bytes: Uint8Array,
+    options: { readonly signal?: AbortSignal } = {},
+  ): Promise<void> {
     this.#check();
     checkRange(offset, bytes.length);
     if (bytes.length === 0) return;
     const end = offset + bytes.length;
     if (end > MAX_PAGE_COUNT * this.#pageSize) {
-      throw new PagefoldError("invalid", `a write that ends at byte ${end} is past the largest volume of ${this.#pageSize}-byte pages`);
+      throw new PagefoldError(
+        "invalid",
+        `a write that ends at byte ${end} is past the largest volume of ${this.#pageSize}-byte pages`,
+      );
     }
     for (let done = 0; done < bytes.length; ) {
       const start = (offset + done) % this.#pageSize;
       const part = Math.min(this.#pageSize - start, bytes.length - done);
       const page = Math.floor((offset + done) / this.#pageSize) + 1;
-      const whole = part === this.#pageSize ? new Uint8Array(this.#pageSize) : await this.#page(page, options.signal);
+      const whole =
+        part === this.#pageSize ? new Uint8Array(this.#pageSize) : await this.#page(page, options.signal);
       whole.set(bytes.subarray(done, done + part), start);
       this.#stage(page, whole);
       done += part;
@@ -125,7 +137,10 @@ export class Transaction {
     this.#check();
     checkRange(byteLength, 0);
     if (byteLength > MAX_PAGE_COUNT * this.#pageSize) {
-      throw new PagefoldError("invalid", `${byteLength} bytes are more than the largest volume of ${this.#pageSize}-byte pages`);
+      throw new PagefoldError(
+        "invalid",
+        `${byteLength} bytes are more than the largest volume of ${this.#pageSize}-byte pages`,
+      );
     }
     if (byteLength < this.#byteLength) {
       const pageCount = Math.ceil(byteLength / this.#pageSize);
@@ -153,8 +168,12 @@ export class Transaction {
     this.#check();
     try {
       const draft = this.#draft();
-      const changedPages = draft.pages.size + draft.zeroed.size + draft.spilled.reduce((sum, { pages }) => sum + pages.size, 0);
-      const same = changedPages === 0 && draft.byteLength === this.snapshot.byteLength && draft.lowestPageCount === this.snapshot.pageCount;
+      const changedPages =
+        draft.pages.size + draft.zeroed.size + draft.spilled.reduce((sum, { pages }) => sum + pages.size, 0);
+      const same =
+        changedPages === 0 &&
+        draft.byteLength === this.snapshot.byteLength &&
+        draft.lowestPageCount === this.snapshot.pageCount;
       const commit = same ? undefined : this.#host.commit(draft);
       return {
         lsn: this.snapshot.lsn,
@@ -185,7 +204,13 @@ export class Transaction {
         if (value !== 0 || spilled) zeroed.push(page);
         continue;
       }
-      if (!spilled && value !== 0 && this.snapshot.tryRead((page - 1) * this.#pageSize, scratch) && equal(bytes, scratch)) continue;
+      if (
+        !spilled &&
+        value !== 0 &&
+        this.snapshot.tryRead((page - 1) * this.#pageSize, scratch) &&
+        equal(bytes, scratch)
+      )
+        continue;
       changed.push(page);
     }
     for (const page of this.#dropped) if (page <= pageCount && !this.#staged.has(page)) zeroed.push(page);
@@ -207,7 +232,12 @@ export class Transaction {
     this.#dropped.delete(page);
     if (this.#staged.size * this.#pageSize <= this.#host.budgetBytes) return;
     const pages = PageSet.of(this.#staged.keys());
-    this.#spilled.push(this.#host.spill(pages, [...pages].map((each) => this.#staged.get(each)!)));
+    this.#spilled.push(
+      this.#host.spill(
+        pages,
+        [...pages].map((each) => this.#staged.get(each)!),
+      ),
+    );
     this.#staged = new Map();
   }
 
@@ -224,7 +254,11 @@ export class Transaction {
       return bytes;
     }
     if (page <= this.#lowestPageCount) {
-      await this.snapshot.readInto((page - 1) * this.#pageSize, bytes, signal === undefined ? {} : { signal });
+      await this.snapshot.readInto(
+        (page - 1) * this.#pageSize,
+        bytes,
+        signal === undefined ? {} : { signal },
+      );
     }
     return bytes;
   }
