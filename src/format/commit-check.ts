@@ -39,6 +39,8 @@ function chainProblem(header: CommitHeader): string | undefined {
       return "a band rides along behind one stored apart";
   }
   if (header.bands.some((band) => band.length === 0)) return "an empty band";
+  const large = header.bands.find((band) => band.length > LIMITS.commitBandsBytes);
+  if (large !== undefined) return `a band of ${large.length} bytes`;
   if (header.checkpoint !== undefined && header.checkpoint.lsn >= header.lsn) {
     return `a checkpoint at LSN ${header.checkpoint.lsn} of LSN ${header.lsn}`;
   }

@@ -2,7 +2,7 @@
  * zstd, native where the runtime injects it and in WebAssembly elsewhere, behind checks that make a frame's claimed size the only size
  * that it can have: the header and the chain of blocks are walked before a decompressor is let near the bytes.
  */
-import { init, compress as wasmCompress, decompress as wasmDecompress } from "@bokuweb/zstd-wasm";
+import { compressUsingDict, createCCtx, createDCtx, decompressUsingDict, init } from "@bokuweb/zstd-wasm";
 import type { ErrorDetails } from "../base/errors.ts";
 import { corruptError, unsupportedError } from "./bytes.ts";
 import { LIMITS } from "./limits.ts";
@@ -36,28 +36,36 @@ export interface ZstdOptions {
   readonly level?: number;
 }
 
-let wasmReady: Promise<void> | undefined;
+let wasmZstd: Promise<NativeZstd> | undefined;
 
 /** Loads the WebAssembly zstd, once per process; a failed load is tried again by the next call. */
-function loadWasmZstd(): Promise<void> {
-  wasmReady ??= Promise.resolve(init()).then(
-    () => undefined,
-    (error: unknown) => {
-      wasmReady = undefined;
-      throw error;
-    },
-  );
-  return wasmReady;
+function loadWasmZstd(): Promise<NativeZstd> {
+  wasmZstd ??= startWasmZstd().catch((error: unknown) => {
+    wasmZstd = undefined;
+    throw error;
+  });
+  return wasmZstd;
+}
+
+/**
+ * One context each way for the life of the process: making one per frame costs more than half of the decoding. The calls that take a context
+ * also take a dictionary; an empty one is none (the bytes are the same).
+ */
+async function startWasmZstd(): Promise<NativeZstd> {
+  await init();
+  const compressing = createCCtx();
+  const decompressing = createDCtx();
+  const noDictionary = new Uint8Array(0);
+  return {
+    compress: (bytes, level) => compressUsingDict(compressing, bytes, noDictionary, level),
+    decompress: (bytes) => decompressUsingDict(decompressing, bytes, noDictionary),
+  };
 }
 
 /** Ready when it answers; WebAssembly is loaded only where nothing native is injected. */
 export async function loadCompression(options: ZstdOptions = {}): Promise<Compressor & Decompressor> {
   const { nativeZstd, inflateRaw, level = 1 } = options;
-  if (nativeZstd === undefined) await loadWasmZstd();
-  const zstd = nativeZstd ?? {
-    compress: wasmCompress,
-    decompress: (bytes: Uint8Array) => wasmDecompress(bytes),
-  };
+  const zstd = nativeZstd ?? (await loadWasmZstd());
   return {
     codec: "zstd",
     compress: (bytes) => zstd.compress(bytes, level),

@@ -207,6 +207,11 @@ describe("commit header rules", () => {
       /rides along behind/,
     ],
     ["an empty band", { bands: sample.header.bands.map((b) => ({ ...b, length: 0 })) }, /empty band/],
+    [
+      "a huge band",
+      { bands: sample.header.bands.map((b) => ({ ...b, length: 2 ** 28 + 1 })) },
+      /a band of 268435457 bytes/,
+    ],
     ["checkpoint of its own", { checkpoint: { lsn: 4 as Lsn, hash: someHash(1) } }, /checkpoint at LSN 4/],
     ["no segment", { segments: [] }, /5 changed pages are in no segment/],
     ["two inline segments", { segments: [segment, segment] }, /two inline/],
