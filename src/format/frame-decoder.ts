@@ -4,11 +4,11 @@
  */
 import type { PageIdx } from "../base/brand.ts";
 import type { ErrorDetails } from "../base/errors.ts";
+import { isZeroPage } from "./checksum.ts";
 import type { Codecs } from "./codecs.ts";
 import { decodeFrame } from "./frame.ts";
 import { DIGEST_BYTES } from "./hash.ts";
 import type { FrameRef } from "./model.ts";
-import { isZeroPage } from "./checksum.ts";
 
 export interface StoredFrame {
   readonly frame: FrameRef;
