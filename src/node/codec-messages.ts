@@ -1,6 +1,7 @@
 /** What the codec pool and its workers say to each other: jobs and results flattened, so that their buffers can be transferred. */
-import type { ErrorCode, ErrorDetails } from "../base/errors.ts";
+
 import type { FrameHash } from "../base/brand.ts";
+import type { ErrorCode, ErrorDetails } from "../base/errors.ts";
 import type { FrameCodec, FrameRef } from "../format/model.ts";
 
 export interface EncodeRequest {
@@ -18,7 +19,11 @@ export interface DecodeRequest {
   readonly id: number;
   /** The stored frames back to back. */
   readonly stored: Uint8Array;
-  readonly frames: readonly { readonly frame: FrameRef; readonly pages: Uint32Array; readonly where: ErrorDetails }[];
+  readonly frames: readonly {
+    readonly frame: FrameRef;
+    readonly pages: Uint32Array;
+    readonly where: ErrorDetails;
+  }[];
   readonly pageSize: number;
   readonly digestSeed: Uint8Array;
 }
@@ -28,7 +33,11 @@ export interface EncodeReply {
   readonly id: number;
   /** The frames back to back. */
   readonly bytes: Uint8Array;
-  readonly frames: readonly { readonly codec: FrameCodec; readonly length: number; readonly hash: FrameHash }[];
+  readonly frames: readonly {
+    readonly codec: FrameCodec;
+    readonly length: number;
+    readonly hash: FrameHash;
+  }[];
   readonly digests: Uint8Array;
 }
 

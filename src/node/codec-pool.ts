@@ -146,9 +146,12 @@ class CodecThread {
     const job = this.#job;
     this.#job = undefined;
     this.#worker.unref();
-    if (reply.kind !== "failed") return job?.resolve(reply);
-    const { code, message, details } = reply;
-    job?.reject(code === undefined ? new Error(message) : new PagefoldError(code, message, { details }));
+    if (reply.kind === "failed") {
+      const { code, message, details } = reply;
+      job?.reject(code === undefined ? new Error(message) : new PagefoldError(code, message, { details }));
+    } else {
+      job?.resolve(reply);
+    }
   }
 
   #died(cause: unknown): void {

@@ -25,7 +25,8 @@ parentPort?.on("message", async (request: CodecRequest) => {
       details: isPagefoldError(error) ? error.details : {},
     };
   }
-  const buffers = reply.kind === "failed" ? [] : [reply.bytes.buffer as ArrayBuffer, reply.digests.buffer as ArrayBuffer];
+  const buffers =
+    reply.kind === "failed" ? [] : [reply.bytes.buffer as ArrayBuffer, reply.digests.buffer as ArrayBuffer];
   parentPort?.postMessage(reply, buffers);
 });
 
@@ -47,6 +48,10 @@ function decode(codecs: Codecs, request: DecodeRequest): CodecReply {
     at += frame.length;
     return { frame, stored, pages, where };
   });
-  const { bytes, digests } = decodeFrames(codecs, { frames, pageSize: request.pageSize, digestSeed: request.digestSeed });
+  const { bytes, digests } = decodeFrames(codecs, {
+    frames,
+    pageSize: request.pageSize,
+    digestSeed: request.digestSeed,
+  });
   return { kind: "decoded", id: request.id, bytes, digests };
 }

@@ -12,9 +12,11 @@ interface ZstdZlib {
 export function nativeZstd(): NativeZstd | undefined {
   const native = zlib as unknown as Partial<ZstdZlib>;
   const { zstdCompressSync, zstdDecompressSync, constants } = native;
-  if (zstdCompressSync === undefined || zstdDecompressSync === undefined || constants === undefined) return undefined;
+  if (zstdCompressSync === undefined || zstdDecompressSync === undefined || constants === undefined)
+    return undefined;
   return {
-    compress: (bytes, level) => zstdCompressSync(bytes, { params: { [constants.ZSTD_c_compressionLevel]: level } }),
+    compress: (bytes, level) =>
+      zstdCompressSync(bytes, { params: { [constants.ZSTD_c_compressionLevel]: level } }),
     decompress: (bytes, maxLength) => zstdDecompressSync(bytes, { maxOutputLength: maxLength }),
   };
 }

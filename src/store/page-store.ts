@@ -61,7 +61,7 @@ export class PageStore {
   readonly #log: ReplicaLog;
   readonly #caches = new Map<number, Promise<PageCache>>();
   readonly #volumes = new Map<VolumeId, Promise<Volume>>();
-  #flushTimer: Promise<void> | undefined;
+  #flushWaits = false;
   #closed = false;
 
   private constructor(options: PageStoreOptions, codecs: Codecs, remote: ObjectStore, log: ReplicaLog) {
@@ -293,13 +293,21 @@ export class PageStore {
 
   /** Relaxed commits become durable together, a little later. */
   #flushSoon(): void {
-    this.#flushTimer ??= this.#runtime
-      .sleep(this.settings.relaxedFlushMs)
-      .then(() => {
-        this.#flushTimer = undefined;
-        if (!this.#closed) this.#log.flush();
-      })
-      .catch(() => this.#recorder.count("local.flush_failed"));
+    if (this.#flushWaits) return;
+    this.#flushWaits = true;
+    void this.#flushLater();
+  }
+
+  async #flushLater(): Promise<void> {
+    await this.#runtime.sleep(this.settings.relaxedFlushMs);
+    this.#flushWaits = false;
+    if (this.#closed) return;
+    try {
+      this.#log.flush();
+    } catch {
+      // The log is poisoned now: the next commit, which must not be lost silently, is refused with the reason.
+      this.#recorder.count("local.flush_failed");
+    }
   }
 
   async #unknownTag(name: string, options: Options): Promise<PagefoldError> {

@@ -166,7 +166,10 @@ export class Volume {
         transaction,
         spill: (pages, bytes) => context.log.spill(context.replica, transaction, pages, bytes),
         commit: (draft) => this.#commit(base, draft, options.durability ?? this.#settings.durability),
-        ended: release,
+        ended: (spilled) => {
+          context.log.endSpills(spilled);
+          release();
+        },
       });
     } catch (error) {
       release();

@@ -60,11 +60,18 @@ export interface NewCommit {
   readonly zeroed: PageSet;
 }
 
+interface BatchPlace {
+  readonly ref: RecordRef;
+  readonly dataOffset: number;
+}
+
 export class ReplicaLog {
   readonly #options: ReplicaLogOptions;
   readonly #replicas = new Map<number, Replica>();
   /** Spilled batches of transactions that have not committed. */
   readonly #spills = new Map<string, StoredBatch[]>();
+  /** Spilled batches of transactions that are open now. */
+  readonly #uncommitted = new Set<StoredBatch>();
   /** Batches that open snapshots still read, though their commit was pushed or dropped; with how many do. */
   readonly #held = new Map<StoredBatch, number>();
   #log!: RecordLog;
@@ -143,7 +150,14 @@ export class ReplicaLog {
     const sums = this.#sums(bytes);
     const head = encodeSpillRecord({ handle: replica.handle, transaction }, pages, sums);
     const ref = this.#append(RecordType.spill, [head, ...bytes]);
-    return { pages, sums, dataOffset: head.length, ref };
+    const batch = { pages, sums, dataOffset: head.length, ref };
+    this.#uncommitted.add(batch);
+    return batch;
+  }
+
+  /** The transaction of these spills has ended, committed or not. */
+  endSpills(batches: readonly StoredBatch[]): void {
+    for (const batch of batches) this.#uncommitted.delete(batch);
   }
 
   /** Makes a local commit: durable now, or with the next `flush`. Nothing of it is seen when writing it down fails. */
@@ -273,7 +287,8 @@ export class ReplicaLog {
         return;
       }
       case RecordType.sync:
-        return this.#replaySync(payload);
+        this.#replaySync(payload);
+        return;
       case RecordType.spill: {
         const { handle, transaction, batch } = decodeSpillRecord(payload);
         this.#nextTransaction = Math.max(this.#nextTransaction, transaction + 1);
@@ -296,11 +311,13 @@ export class ReplicaLog {
       }
       case RecordType.outcome: {
         const { handle, result } = decodeOutcomeRecord(payload);
-        return this.#learnOutcome(this.#replica(handle), result);
+        this.#learnOutcome(this.#replica(handle), result);
+        return;
       }
       case RecordType.reset: {
         const { handle, throughSequence } = decodeResetRecord(payload);
-        return this.#dropCommits(this.#replica(handle), throughSequence);
+        this.#dropCommits(this.#replica(handle), throughSequence);
+        return;
       }
       case RecordType.forget:
         this.#replicas.delete(decodeForgetRecord(payload));
@@ -439,11 +456,15 @@ export class ReplicaLog {
   #maybeCompact(): void {
     const limit = this.#options.compactAboveBytes ?? 64 * 2 ** 20;
     if (this.#log.size <= limit || this.#log.size <= 2 * this.#liveBytes()) return;
-    this.#log.rewrite((append) => this.#writeLive(append));
+    let moved: ReadonlyMap<StoredBatch, BatchPlace> = new Map();
+    this.#log.rewrite((append) => {
+      moved = this.#writeLive(append);
+    });
+    for (const [batch, place] of moved) Object.assign(batch, place);
   }
 
   #liveBatches(): Set<StoredBatch> {
-    const batches = new Set(this.#held.keys());
+    const batches = new Set([...this.#held.keys(), ...this.#uncommitted]);
     for (const { state } of this.#replicas.values()) {
       for (const commit of state.commits) for (const batch of commit.batches) batches.add(batch);
     }
@@ -458,8 +479,8 @@ export class ReplicaLog {
   }
 
   /** Everything that must survive, in an order that replays to the same replicas. */
-  #writeLive(append: (type: number, parts: readonly Uint8Array[]) => RecordRef): void {
-    const moved = new Map<StoredBatch, { ref: RecordRef; dataOffset: number }>();
+  #writeLive(append: (type: number, parts: readonly Uint8Array[]) => RecordRef): Map<StoredBatch, BatchPlace> {
+    const moved = new Map<StoredBatch, BatchPlace>();
     for (const replica of this.#replicas.values()) {
       const { handle, state } = replica;
       append(RecordType.volume, [encodeVolumeRecord({ handle, manifest: replica.manifestBytes })]);
@@ -475,6 +496,10 @@ export class ReplicaLog {
       }
       if (state.intent !== undefined) append(RecordType.intent, [encodeIntentRecord(state.intent)]);
     }
+    // A transaction that is still open may yet commit these: they keep its number.
+    for (const batch of this.#uncommitted) {
+      moved.set(batch, { ref: append(RecordType.spill, [this.#payload(batch)]), dataOffset: batch.dataOffset });
+    }
     // Only open snapshots still read these: spills that no commit will ever name (transaction 0).
     for (const batch of this.#held.keys()) {
       if (moved.has(batch)) continue;
@@ -482,7 +507,7 @@ export class ReplicaLog {
       const ref = append(RecordType.spill, [head, this.#payload(batch).subarray(batch.dataOffset)]);
       moved.set(batch, { ref, dataOffset: head.length });
     }
-    for (const [batch, place] of moved) Object.assign(batch, place);
+    return moved;
   }
 
   #payload(batch: StoredBatch): Uint8Array {

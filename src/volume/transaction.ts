@@ -17,8 +17,8 @@ export interface TransactionHost {
   readonly transaction: number;
   spill(pages: PageSet, bytes: readonly Uint8Array[]): StoredBatch;
   commit(draft: CommitDraft): LocalCommit;
-  /** Called once, however the transaction ends. */
-  ended(): void;
+  /** Called once, however the transaction ends, with what it had spilled. */
+  ended(spilled: readonly StoredBatch[]): void;
 }
 
 export interface CommitDraft {
@@ -272,7 +272,7 @@ export class Transaction {
     this.#done = true;
     this.#staged.clear();
     this.snapshot.close();
-    this.#host.ended();
+    this.#host.ended(this.#spilled);
   }
 
   #check(): void {
