@@ -219,6 +219,22 @@ describe("PageCache", () => {
 });
 
 describe("PageCache on disk", () => {
+  it("keeps on disk what is hot in memory, however cold it looks from there", async () => {
+    const files = new MemoryBlockFileSystem();
+    const options = { memoryBytes: 12 * PAGE, diskBytes: slots(40), files };
+    const cache = await open(options);
+    put(cache, 1, 1, 1);
+    for (let step = 0; step < 6000; step++) {
+      expect(cache.get(1, 1, 1)).toBeDefined();
+      const page = 1000 + (step % 90);
+      if (!cache.has(1, page, 1)) put(cache, 1, page, 1);
+      for (let read = 0; read < 4; read++) cache.get(1, page, 1);
+    }
+    expect(cache.stats().evictions).toBeGreaterThan(1000);
+    await cache.close();
+    expect((await open(options)).has(1, 1, 1)).toBe(true);
+  });
+
   it("finds its pages after a restart, and reads each with one verified read", async () => {
     const files = new MemoryBlockFileSystem();
     const first = await open({ memoryBytes: 0, diskBytes: slots(3000), files });
