@@ -2,7 +2,7 @@
 # Starts an S3 server that honours conditional creation on 127.0.0.1, for the tests that need one, and prints the environment
 # for them. Use:
 #
-#   if env=$(.ci/s3-server.sh); then eval "$env"; npm test; kill "$PAGEFOLD_TEST_S3_PID"; fi
+#   if env=$(.ci/s3-server.sh); then eval "$env"; npm test; kill "$PAGEFOLD_S3_PID"; fi
 #
 # versitygw (built with Go) where there is Go, else moto (from PyPI) where there is Python. Both are installed below
 # ${XDG_CACHE_HOME:-~/.cache}/pagefold-ci, outside the project, and kept there for the next run. Where neither can be had, says
@@ -38,12 +38,21 @@ free_port() {
   done
 }
 
+# Runs the server; when it is told to end, ends it and removes its data.
+keeper='
+work=$1; shift
+"$@" & child=$!
+trap "told=1; kill $child" TERM INT
+wait $child; wait $child 2>/dev/null
+[ -z "${told:-}" ] || rm -rf "$work"
+'
+
 # $1 name; then the command, which is given the port as {port}. Sets pid and port.
 start() {
   local name=$1; shift
   for _ in 1 2 3; do
     port=$(free_port)
-    setsid "${@//\{port\}/$port}" >"$work/log" 2>&1 </dev/null &
+    setsid bash -c "$keeper" keeper "$work" "${@//\{port\}/$port}" >"$work/log" 2>&1 </dev/null &
     pid=$!
     wait_for "$port" "$pid" && return 0
     kill "$pid" 2>/dev/null
@@ -95,5 +104,5 @@ esac || { say "no S3 server with conditional creation can be had here"; rm -rf "
 cat <<EXPORTS
 export PAGEFOLD_TEST_S3_ENDPOINT=http://127.0.0.1:$port PAGEFOLD_TEST_S3_BUCKET=$bucket PAGEFOLD_TEST_S3_KEYS=$keys
 export AWS_ACCESS_KEY_ID=$access AWS_SECRET_ACCESS_KEY=$secret AWS_REGION=us-east-1
-export PAGEFOLD_TEST_S3_PID=$pid PAGEFOLD_TEST_S3_DIR=$work
+export PAGEFOLD_S3_PID=$pid
 EXPORTS
