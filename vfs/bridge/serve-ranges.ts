@@ -1,0 +1,85 @@
+/** The moving side of the shared-memory bridge: gets ranges from a store, in parallel, and writes them where the worker waits for them. */
+import { abortedError } from "../../src/base/errors.ts";
+import { Semaphore } from "../../src/base/semaphore.ts";
+import type { ObjectStore } from "../../src/remote/object-store.ts";
+import type { RangeRequest } from "../../src/volume/fetch-plan.ts";
+import type { Bell } from "./bell.ts";
+import { RangeBatch } from "./range-batch.ts";
+import type { RangeMessage } from "./shared-memory.ts";
+
+export interface ServeRangesOptions {
+  /** Shared with the bridge on the other side. */
+  readonly bell: Bell;
+  /** Requests under way at a time, over all batches. Default 16. */
+  readonly concurrency?: number;
+  /** Ends the service. */
+  readonly signal?: AbortSignal;
+}
+
+export interface RangeService {
+  /** Ends the service: requests under way are aborted, a waiting bridge gets `unavailable`. Idempotent. */
+  close(): void;
+}
+
+/** Serves the batches that come through `port` from `store` until it is closed. Takes the port over. */
+export function serveRanges(
+  port: MessagePort,
+  store: ObjectStore,
+  options: ServeRangesOptions,
+): RangeService {
+  const { bell, concurrency = 16, signal } = options;
+  const slots = new Semaphore(concurrency, "a request");
+  const running = new Map<number, AbortController>();
+
+  const onMessage = ({ data }: MessageEvent<RangeMessage>): void => {
+    if (data.kind === "cancel") {
+      running.get(data.id)?.abort(abortedError("fetching pages"));
+      return;
+    }
+    const controller = new AbortController();
+    running.set(data.id, controller);
+    const batch = new RangeBatch(data.buffer, data.requests);
+    void fill(batch, data.requests, store, slots, controller).then(() => {
+      running.delete(data.id);
+      bell.ring();
+    });
+  };
+  const close = (): void => {
+    port.removeEventListener("message", onMessage);
+    signal?.removeEventListener("abort", close);
+    // First the mark, so that whoever is woken by a failed request sees why.
+    bell.close();
+    for (const controller of running.values()) controller.abort(abortedError("fetching pages"));
+    port.close();
+  };
+  port.addEventListener("message", onMessage);
+  port.start();
+  signal?.addEventListener("abort", close, { once: true });
+  if (signal?.aborted) close();
+  return { close };
+}
+
+/** Never rejects: a failure is written into the batch. The first failure ends the other requests; nothing is written after it. */
+async function fill(
+  batch: RangeBatch,
+  requests: readonly RangeRequest[],
+  store: ObjectStore,
+  slots: Semaphore,
+  controller: AbortController,
+): Promise<void> {
+  const { signal } = controller;
+  const places = batch.places();
+  let failed = false;
+  const fetchOne = async ({ key, offset, length }: RangeRequest, i: number): Promise<void> => {
+    const bytes = await slots.run(() => store.get(key, { range: { offset, length }, signal }), signal);
+    if (!failed) batch.setAnswer(i, places[i] ?? 0, bytes);
+  };
+  try {
+    await Promise.all(requests.map(fetchOne));
+    batch.succeed();
+  } catch (error) {
+    failed = true;
+    batch.fail(error);
+    controller.abort(abortedError("fetching pages", error));
+  }
+}

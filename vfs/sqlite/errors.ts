@@ -1,0 +1,76 @@
+/** Errors of JavaScript as SQLite result codes, and result codes of SQLite as PagefoldErrors. */
+import { abortedError, isPagefoldError, PagefoldError } from "../../src/base/errors.ts";
+import {
+  BUSY,
+  CORRUPT,
+  FULL,
+  INTERRUPT,
+  IOERR,
+  IOERR_DATA,
+  LOCKED,
+  NOMEM,
+  NOTADB,
+  READONLY,
+  TOOBIG,
+} from "./codes.ts";
+
+/** What a VFS method answers SQLite when `error` was thrown in it; `otherwise` says which method. */
+export function codeOf(error: unknown, otherwise: number): number {
+  if (isPagefoldError(error, "aborted")) return INTERRUPT;
+  if (isPagefoldError(error, "corrupt")) return IOERR_DATA;
+  if (isPagefoldError(error, "quota")) return FULL;
+  return otherwise;
+}
+
+/** What went wrong in SQLite, as it tells it. */
+export interface SqliteFailure {
+  readonly code: number;
+  readonly message: string;
+  /** What a VFS method threw during the call; it explains the code better than SQLite can. */
+  readonly cause: unknown;
+}
+
+/** The error that a failed statement ends with. A PagefoldError thrown below SQLite comes out unchanged. */
+export function errorOf({ code, message, cause }: SqliteFailure): PagefoldError {
+  if (cause instanceof PagefoldError) return cause;
+  const options = { details: { sqliteCode: code }, ...(cause === undefined ? {} : { cause }) };
+  switch (code & 0xff) {
+    case INTERRUPT:
+      return abortedError("the query", cause);
+    case READONLY:
+      return new PagefoldError(
+        "invalid",
+        `read-only here: this statement writes, and the database is open for reading (${message}); only temporary tables can be changed`,
+        options,
+      );
+    case CORRUPT:
+    case NOTADB:
+      return new PagefoldError(
+        "corrupt",
+        `SQLite finds the database malformed: ${message}; check its source with PRAGMA integrity_check`,
+        options,
+      );
+    case FULL:
+    case NOMEM:
+    case TOOBIG:
+      return new PagefoldError(
+        "quota",
+        `the query needs more memory than it may have: ${message}; ask for less at once`,
+        options,
+      );
+    case BUSY:
+    case LOCKED:
+      return new PagefoldError(
+        "busy",
+        `the database is in use by another statement: ${message}; finish that one first`,
+        options,
+      );
+    case IOERR:
+      return new PagefoldError("unavailable", `a page could not be read: ${message}`, {
+        ...options,
+        retryable: false,
+      });
+    default:
+      return new PagefoldError("invalid", `SQL: ${message}`, options);
+  }
+}

@@ -1,0 +1,63 @@
+/**
+ * Where a database file gets its snapshots. A connection takes one with its SHARED lock and holds it until the lock is given back, so a
+ * transaction sees one state whatever is pulled meanwhile; the next one sees the newest.
+ */
+import type { PageView } from "../../src/volume/fetch-plan.ts";
+
+export interface ViewSource {
+  /** The newest view; it stays readable until it is released as often as it was acquired. Must not throw. */
+  acquire(): PageView;
+  release(view: PageView): void;
+}
+
+/** One view for ever, owned by the caller. */
+export function fixedView(view: PageView): ViewSource {
+  return { acquire: () => view, release: () => {} };
+}
+
+/** A view that holds something (local commits, a lease). */
+export interface ClosableView extends PageView {
+  close(): void;
+}
+
+/** A view that can be replaced by a newer one; each is closed when it is neither the newest nor held by anybody. */
+export class CurrentView<V extends ClosableView = ClosableView> implements ViewSource {
+  #current: V;
+  readonly #holders = new Map<PageView, number>();
+
+  /** Takes the view over. */
+  constructor(view: V) {
+    this.#current = view;
+  }
+
+  get current(): V {
+    return this.#current;
+  }
+
+  /** From now on `acquire` answers this one. Takes it over. */
+  replace(view: V): void {
+    const before = this.#current;
+    this.#current = view;
+    if (before !== view && !this.#holders.has(before)) before.close();
+  }
+
+  acquire(): PageView {
+    const view = this.#current;
+    this.#holders.set(view, (this.#holders.get(view) ?? 0) + 1);
+    return view;
+  }
+
+  release(view: PageView): void {
+    const held = (this.#holders.get(view) ?? 0) - 1;
+    if (held > 0) {
+      this.#holders.set(view, held);
+      return;
+    }
+    this.#holders.delete(view);
+    if (view !== this.#current) (view as V).close();
+  }
+
+  close(): void {
+    this.#current.close();
+  }
+}
