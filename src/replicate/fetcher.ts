@@ -12,6 +12,7 @@ import {
   type FramePlanContext,
   type FrameTask,
   groupFrames,
+  knownRange,
   openGroup,
   type PageSink,
   resolveFrames,
@@ -112,7 +113,9 @@ export class Fetcher {
     const ids = group.tasks.map((task) => `${scope}/${task.id}`);
     const flight: Flight<void> = new Flight(`fetching ${group.request.key}`, async (signal) => {
       try {
-        openGroup(context, group, await this.#get(group.request, signal), sink);
+        const answer = await (knownRange(context.directory, group.request) ??
+          this.#get(group.request, signal));
+        openGroup(context, group, answer, sink);
       } finally {
         for (const id of ids) if (this.#frames.get(id) === flight) this.#frames.delete(id);
       }

@@ -17,7 +17,7 @@ import type { FrameRef, ReadIndex, SegmentRef } from "../format/model.ts";
 import { PageSet } from "../format/page-set.ts";
 import { decodeReadIndex } from "../format/segment-codec.ts";
 import type { CommitDirectory } from "../volume/commit-directory.ts";
-import type { FetchPlan, RangeRequest } from "../volume/fetch-plan.ts";
+import type { FetchPlan, RangeAnswers, RangeRequest } from "../volume/fetch-plan.ts";
 
 /** Enough for the header and small frames of an ordinary commit in one request. */
 const COMMIT_GUESS = 16_384;
@@ -59,6 +59,30 @@ export interface FramePlanContext {
   readonly directory: CommitDirectory;
   readonly codecs: Codecs;
   readonly storeUrl: string;
+}
+
+/** The bytes of a range where an earlier request brought them along. */
+export function knownRange(
+  directory: CommitDirectory,
+  { key, offset, length }: RangeRequest,
+): Uint8Array | undefined {
+  const start = directory.start(key);
+  return start === undefined || start.length < offset + length
+    ? undefined
+    : start.subarray(offset, offset + length);
+}
+
+/** Ranges in their order; only those that are not at hand are fetched. */
+function* fetchRanges(
+  directory: CommitDirectory,
+  requests: readonly RangeRequest[],
+): FetchPlan<RangeAnswers> {
+  const known = requests.map((request) => knownRange(directory, request));
+  const missing = requests.filter((_, i) => known[i] === undefined);
+  if (missing.length === 0) return known;
+  const answers = yield missing;
+  let next = 0;
+  return known.map((bytes) => bytes ?? answers[next++]);
 }
 
 /** Hands over pages that are all zeros. */
@@ -106,6 +130,7 @@ export function* loadCommits(
       ...(hash === undefined ? {} : { hash }),
     });
     directory.learn(commit);
+    if (commit.frames.length > 0) directory.learnStart(keys[i]!, whole[i]!);
     commits.set(lsn, commit);
   });
   return commits;
@@ -220,7 +245,10 @@ export function* loadFrames(
   sink: PageSink,
 ): FetchPlan<void> {
   const groups = groupFrames(tasks, limits.maxBytes, limits.gapBytes);
-  const answers = yield groups.map((group) => group.request);
+  const answers = yield* fetchRanges(
+    context.directory,
+    groups.map((group) => group.request),
+  );
   let failure: { readonly error: unknown } | undefined;
   groups.forEach((group, i) => {
     try {
@@ -293,7 +321,7 @@ export function* loadIndexes(
     const { index } = commit.header.segments[ordinal]!;
     return { key, offset: base + index.offset, length: index.length };
   });
-  const answers = yield requests;
+  const answers = yield* fetchRanges(directory, requests);
   const loaded = missing.map(({ commit, ordinal }, i) => {
     const segment = commit.header.segments[ordinal]!;
     const { header } = commit;

@@ -12,6 +12,8 @@ import type { ChainStep } from "./remote-state.ts";
 export interface DirectoryLimits {
   /** Encoded bytes of headers kept, and as many of headers with their bands; default 16 MiB. */
   readonly headerBytes: number;
+  /** Bytes of small commits' objects kept for the frames in them; default 4 MiB. */
+  readonly startBytes: number;
   /** Encoded bytes of read indexes kept; default 16 MiB. */
   readonly indexBytes: number;
   /** Bytes of digest areas kept; default 16 MiB. */
@@ -20,6 +22,7 @@ export interface DirectoryLimits {
 
 export const defaultDirectoryLimits: DirectoryLimits = {
   headerBytes: 16 * 2 ** 20,
+  startBytes: 4 * 2 ** 20,
   indexBytes: 16 * 2 ** 20,
   digestBytes: 16 * 2 ** 20,
 };
@@ -29,6 +32,7 @@ export class CommitDirectory {
   readonly #hashes = new Map<Lsn, Hash>();
   readonly #commits: Lru<Lsn, DecodedCommit>;
   readonly #steps: Lru<Lsn, ChainStep>;
+  readonly #starts: Lru<string, Uint8Array>;
   readonly #indexes: Lru<string, ReadIndex>;
   readonly #digests: Lru<string, Uint8Array>;
 
@@ -36,6 +40,7 @@ export class CommitDirectory {
     this.manifest = manifest;
     this.#commits = new Lru(limits.headerBytes);
     this.#steps = new Lru(limits.headerBytes);
+    this.#starts = new Lru(limits.startBytes);
     this.#indexes = new Lru(limits.indexBytes);
     this.#digests = new Lru(limits.digestBytes);
   }
@@ -91,6 +96,15 @@ export class CommitDirectory {
     if (known !== undefined && known.rollups.length >= step.rollups.length) return;
     const bands = header.bands.slice(0, step.rollups.length - 1).reduce((sum, band) => sum + band.length, 0);
     this.#steps.set(header.lsn, step, step.stored.length + bands);
+  }
+
+  /** The first bytes of a commit's object, where they were fetched with its header: a small commit's frames are among them. */
+  start(key: string): Uint8Array | undefined {
+    return this.#starts.get(key);
+  }
+
+  learnStart(key: string, bytes: Uint8Array): void {
+    this.#starts.set(key, bytes, bytes.length);
   }
 
   index(lsn: Lsn, segment: number): ReadIndex | undefined {

@@ -479,7 +479,9 @@ export class ReplicaLog {
   }
 
   /** Everything that must survive, in an order that replays to the same replicas. */
-  #writeLive(append: (type: number, parts: readonly Uint8Array[]) => RecordRef): Map<StoredBatch, BatchPlace> {
+  #writeLive(
+    append: (type: number, parts: readonly Uint8Array[]) => RecordRef,
+  ): Map<StoredBatch, BatchPlace> {
     const moved = new Map<StoredBatch, BatchPlace>();
     for (const replica of this.#replicas.values()) {
       const { handle, state } = replica;
@@ -498,7 +500,10 @@ export class ReplicaLog {
     }
     // A transaction that is still open may yet commit these: they keep its number.
     for (const batch of this.#uncommitted) {
-      moved.set(batch, { ref: append(RecordType.spill, [this.#payload(batch)]), dataOffset: batch.dataOffset });
+      moved.set(batch, {
+        ref: append(RecordType.spill, [this.#payload(batch)]),
+        dataOffset: batch.dataOffset,
+      });
     }
     // Only open snapshots still read these: spills that no commit will ever name (transaction 0).
     for (const batch of this.#held.keys()) {
