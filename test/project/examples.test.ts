@@ -1,0 +1,21 @@
+import { spawnSync } from "node:child_process";
+import { readFileSync } from "node:fs";
+import { join } from "node:path";
+import { describe, expect, it } from "vitest";
+
+const root = join(import.meta.dirname, "../..");
+
+describe("examples", () => {
+  it("the README shows examples/library.mjs as it is", () => {
+    const example = readFileSync(join(root, "examples/library.mjs"), "utf8").trimEnd();
+    expect(readFileSync(join(root, "README.md"), "utf8")).toContain(example);
+  });
+
+  it("examples/library.mjs runs against the built package", () => {
+    const run = spawnSync(process.execPath, [join(root, "examples/library.mjs")], { encoding: "utf8", cwd: root });
+    expect(run.stderr).toBe("");
+    expect(run.status).toBe(0);
+    expect(run.stdout).toContain("the first version");
+    expect(run.stdout).toContain("THE SECOND version");
+  });
+});
