@@ -103,22 +103,22 @@ export class Volume {
 
   /** Learns the remote's new commits without moving. */
   fetch(options: Options = {}): Promise<FetchResult> {
-    return fetchRemote(this.#open(), options);
+    return this.#timed("fetch", (context) => fetchRemote(context, options));
   }
 
   /** Fetches and moves to the newest remote commit; open snapshots stay where they are. @throws `diverged` */
   pull(options: Options = {}): Promise<PullResult> {
-    return pull(this.#open(), options);
+    return this.#timed("pull", (context) => pull(context, options));
   }
 
   /** Sends all local commits as one remote commit. @throws `diverged`, `unavailable` */
   push(options: Options = {}): Promise<PushResult> {
-    return push(this.#open(), options);
+    return this.#timed("push", (context) => push(context, options));
   }
 
   /** Drops local commits that were not pushed; finishes an unfinished push first. */
   reset(options: Options = {}): Promise<{ readonly dropped: number }> {
-    return reset(this.#open(), options);
+    return this.#timed("reset", (context) => reset(context, options));
   }
 
   /** Where this side and the remote stand, as of the last fetch. No request. */
@@ -129,7 +129,7 @@ export class Volume {
 
   /** Fetches every page of the remote state that the replica stands on, and proves the whole. */
   hydrate(options: HydrateOptions = {}): Promise<HydrateResult> {
-    return hydrate(this.#open(), options);
+    return this.#timed("hydrate", (context) => hydrate(context, options));
   }
 
   /** The remote log, newest first, from the replica's place. */
@@ -215,7 +215,7 @@ export class Volume {
 
   /** Makes the volume equal to a source, as one remote commit that holds only what changed. */
   import(source: ByteSource, options: ImportOptions = {}): Promise<ImportResult> {
-    return importSource(this.#open(), source, options);
+    return this.#timed("import", (context) => importSource(context, source, options));
   }
 
   /** Writes a state into a sink and proves it: the newest on this side, or that of an LSN. */
@@ -290,6 +290,20 @@ export class Volume {
   #snapshot(state: ConstructorParameters<typeof Snapshot>[1]): Snapshot {
     const { replica, log, cache } = this.#context;
     return new Snapshot({ replica, log, cache, supply: this.#supply }, state);
+  }
+
+  /** A span per verb, `volume.<verb>.duration_ms`, with its failures. */
+  async #timed<T>(verb: string, work: (context: ReplicaContext) => Promise<T>): Promise<T> {
+    const context = this.#open();
+    const end = context.recorder.span(`volume.${verb}`, { volume: this.id });
+    try {
+      const result = await work(context);
+      end();
+      return result;
+    } catch (error) {
+      end(error);
+      throw error;
+    }
   }
 
   #open(): ReplicaContext {
