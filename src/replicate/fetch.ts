@@ -2,6 +2,7 @@
  * Learning what the remote has (`fetch`), moving there (`pull`), letting go of local commits (`reset`), and where the two stand
  * (`status`). Each finishes an unfinished push first, because its outcome decides what is ahead.
  */
+import { assert } from "../base/assert.ts";
 import type { Lsn, PageCount } from "../base/brand.ts";
 import { PagefoldError } from "../base/errors.ts";
 import { shapeOf } from "../volume/replica.ts";
@@ -10,6 +11,7 @@ import { confirmBase, lostHistory } from "./confirm.ts";
 import type { ReplicaContext } from "./context.ts";
 import { findHead } from "./head.ts";
 import { settlePush } from "./push.ts";
+import { nextStep, type Verb, type VerbStep } from "./verb-machine.ts";
 
 type Options = { readonly signal?: AbortSignal };
 
@@ -49,18 +51,23 @@ export interface ReplicaStatus {
 /** Learns the remote's new commits in two round trips, whatever their number; the replica stays where it is. */
 export async function fetchRemote(context: ReplicaContext, options: Options = {}): Promise<FetchResult> {
   return context.moves.run(async () => {
-    await settlePush(context, options);
-    return learn(context, options);
+    const { head } = await prepare(context, "fetch", options);
+    const { base } = context.replica.state;
+    return { lsn: head ?? base.lsn, behind: (head ?? base.lsn) - base.lsn };
   }, options.signal);
 }
 
 /** Fetches and moves to the newest commit. @throws `diverged` when there are local commits and new remote ones. */
 export async function pull(context: ReplicaContext, options: Options = {}): Promise<PullResult> {
   return context.moves.run(async () => {
-    await settlePush(context, options);
-    await learn(context, options);
+    const { head } = await prepare(context, "pull", options);
     // Writers wait meanwhile: a commit made on the old base must not slip under the new one.
-    return context.writers.run(async () => moveTo(context), options.signal);
+    return context.writers.run(async () => {
+      const from = context.replica.state.base.lsn;
+      const step = stepOf(context, "pull", head);
+      if (step === "diverged") throw divergedError(context);
+      return step === "move" ? moveTo(context) : { from, to: from, changedPages: 0 };
+    }, options.signal);
   }, options.signal);
 }
 
@@ -70,11 +77,13 @@ export async function reset(
   options: Options = {},
 ): Promise<{ readonly dropped: number }> {
   return context.moves.run(async () => {
-    await settlePush(context, { ...options, insist: true });
+    await prepare(context, "reset", options);
     return context.writers.run(async () => {
       const { commits } = context.replica.state;
       const last = commits[commits.length - 1];
-      if (last !== undefined) context.log.reset(context.replica, last.sequence);
+      if (stepOf(context, "reset") === "drop" && last !== undefined) {
+        context.log.reset(context.replica, last.sequence);
+      }
       context.onStatus();
       return { dropped: commits.length };
     }, options.signal);
@@ -104,8 +113,25 @@ export function statusOf(context: ReplicaContext): ReplicaStatus {
   };
 }
 
-/** Learns the way from the base to the newest commit; needs the caller to hold `moves`. */
-async function learn(context: ReplicaContext, options: Options): Promise<FetchResult> {
+/** The steps of a verb that ask the remote; what remains moves the replica, or is to be told. */
+async function prepare(context: ReplicaContext, verb: Verb, options: Options): Promise<{ head?: Lsn }> {
+  let head: Lsn | undefined;
+  for (;;) {
+    const step = stepOf(context, verb, head);
+    if (step === "settle") await settlePush(context, options);
+    else if (step === "learn") head = await learn(context, options);
+    else return head === undefined ? {} : { head };
+  }
+}
+
+function stepOf(context: ReplicaContext, verb: Verb, head?: Lsn): VerbStep {
+  const { base, commits, intent } = context.replica.state;
+  const standing = { intentOpen: intent !== undefined, unpushed: commits.length, base: base.lsn };
+  return nextStep(verb, { ...standing, head, acted: false });
+}
+
+/** Learns the way from the base to the newest commit, and answers that; needs the caller to hold `moves`. */
+async function learn(context: ReplicaContext, options: Options): Promise<Lsn> {
   const { replica, remote, codecs } = context;
   const { base } = replica.state;
   const { volume } = replica.manifest;
@@ -127,7 +153,7 @@ async function learn(context: ReplicaContext, options: Options): Promise<FetchRe
     context.learned = { lsn: head, steps };
   }
   context.onStatus();
-  return { lsn: head, behind: head - base.lsn };
+  return head;
 }
 
 /** What was learned starts at another base than the replica's. */
@@ -136,26 +162,11 @@ function stale(context: ReplicaContext): boolean {
   return first === undefined || first.from !== context.replica.state.base.lsn;
 }
 
+/** Moves along what was learned; needs the caller to hold `moves` and `writers`. */
 function moveTo(context: ReplicaContext): PullResult {
   const { replica, log, learned } = context;
-  const { base, commits } = replica.state;
-  const from = base.lsn;
-  if (learned === undefined || learned.lsn === from) return { from, to: from, changedPages: 0 };
-  if (commits.length > 0) {
-    throw new PagefoldError(
-      "diverged",
-      `volume ${replica.manifest.volume} has ${commits.length} local commit(s) on LSN ${from} that were not pushed, and the remote has gone on to LSN ${learned.lsn}; ` +
-        "nothing was changed: reset (drop the local commits), or write their changes again after a reset",
-      {
-        details: {
-          volume: replica.manifest.volume,
-          lsn: from,
-          remoteLsn: learned.lsn,
-          ahead: commits.length,
-        },
-      },
-    );
-  }
+  const from = replica.state.base.lsn;
+  assert(learned !== undefined, "moving before anything was learned");
   const changedPages = learned.steps.reduce(
     (sum, step) =>
       sum + step.rollups.reduce((s, r) => s + r.writers.reduce((t, w) => t + w.pages.size, 0), 0),
@@ -165,4 +176,16 @@ function moveTo(context: ReplicaContext): PullResult {
   context.learned = { lsn: learned.lsn, steps: [] };
   context.onStatus();
   return { from, to: learned.lsn, changedPages };
+}
+
+function divergedError(context: ReplicaContext): PagefoldError {
+  const { replica, learned } = context;
+  const { base, commits } = replica.state;
+  const { volume } = replica.manifest;
+  return new PagefoldError(
+    "diverged",
+    `volume ${volume} has ${commits.length} local commit(s) on LSN ${base.lsn} that were not pushed, and the remote has gone on to LSN ${learned?.lsn}; ` +
+      "nothing was changed: reset (drop the local commits), or write their changes again after a reset",
+    { details: { volume, lsn: base.lsn, remoteLsn: learned?.lsn, ahead: commits.length } },
+  );
 }

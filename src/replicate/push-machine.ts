@@ -1,7 +1,7 @@
 /**
  * The protocol by which a commit enters the remote log, as pure functions over data: exactly one writer wins an LSN, and a writer
  * whose answer was lost finds out what happened. `push.ts` carries out the actions; the protocol explorer runs the same functions
- * through every interleaving.
+ * through every interleaving. What the verbs do around it is in `verb-machine.ts`.
  *
  *   recorded --create--> created ------------------------> won
  *                        exists  --read back--> ours ----> won
@@ -92,4 +92,34 @@ export function pushNext(state: PushState, event: PushEvent): PushState {
     }
   }
   return state;
+}
+
+/** Requests sent for one commit before the push is left unfinished for a later verb. */
+const MAX_ATTEMPTS = 5;
+
+/** Whether the caller should hear "not known yet" now, rather than wait for more attempts. */
+export function givesUp(state: PushState): boolean {
+  return (state.at === "recorded" || state.at === "asking") && state.attempts >= MAX_ATTEMPTS;
+}
+
+/** Whether the store's commit of our LSN is ours: the very bytes that were recorded, not just that LSN or the same pages. */
+export function whose(ours: CommitIdentity, stored: CommitIdentity): "ours" | "another" {
+  return stored.pushId === ours.pushId && stored.hash === ours.hash ? "ours" : "another";
+}
+
+export interface CommitIdentity {
+  readonly pushId: string;
+  readonly hash: string;
+}
+
+/**
+ * How an intent is closed. A commit that holds no local ones (an import) is stood upon only while there are none: those made since build on
+ * the state before it, and to lay them over it would undo parts of it unseen. It counts as another's then: `diverged`.
+ */
+export function closing(
+  result: "won" | "lost" | "refused",
+  throughSequence: number,
+  unpushed: number,
+): "won" | "lost" | "refused" {
+  return result === "won" && throughSequence === 0 && unpushed > 0 ? "lost" : result;
 }

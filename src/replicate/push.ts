@@ -2,10 +2,11 @@
  * Sends local commits as one remote commit: builds it, records the exact bytes, creates it if absent, records the outcome. The
  * protocol itself is `push-machine.ts`; here are its actions.
  */
+import { assert } from "../base/assert.ts";
 import type { Lsn, PageIdx, TimeMs } from "../base/brand.ts";
 import { abortedError, isPagefoldError, PagefoldError } from "../base/errors.ts";
 import { isZeroPage, StateChecksumSum } from "../format/checksum.ts";
-import { decodeCommit } from "../format/commit-codec.ts";
+import { COMMIT_PREFIX_BYTES, commitHeaderLength, decodeCommit } from "../format/commit-codec.ts";
 import { commitKey } from "../format/keys.ts";
 import { PageSet, PageSetBuilder } from "../format/page-set.ts";
 import { assertWritable } from "../remote/writable.ts";
@@ -17,13 +18,17 @@ import type { ReplicaContext } from "./context.ts";
 import { digestsOf } from "./digests.ts";
 import { writeHint } from "./head.ts";
 import {
+  closing,
   freshPush,
+  givesUp,
   type PushEvent,
   type PushState,
   pushAction,
   pushNext,
   recoveredPush,
+  whose,
 } from "./push-machine.ts";
+import { nextStep } from "./verb-machine.ts";
 
 type Options = { readonly signal?: AbortSignal };
 
@@ -37,8 +42,6 @@ export interface PushResult {
   readonly storedBytes: number;
 }
 
-/** Requests sent for one commit before the push is left unfinished for a later one. */
-const MAX_ATTEMPTS = 5;
 const RETRY_BASE_MS = 100;
 /** How often the head hint is rewritten, in commits. */
 const HINT_EVERY = 16;
@@ -50,28 +53,51 @@ const HINT_EVERY = 16;
  */
 export async function push(context: ReplicaContext, options: Options = {}): Promise<PushResult> {
   return context.moves.run(async () => {
-    const recovered = await settlePush(context, options);
     const { replica } = context;
-    const { commits, base } = replica.state;
-    const merged = mergeCommits(commits, PageSet.empty);
-    if (merged === undefined) {
-      return recovered ?? { lsn: base.lsn, commits: 0, changedPages: 0, storedBytes: 0 };
+    let result: PushResult | undefined;
+    for (let acted = false; ; ) {
+      const { intent, commits, base } = replica.state;
+      const step = nextStep("push", {
+        intentOpen: intent !== undefined,
+        unpushed: commits.length,
+        base: base.lsn,
+        head: undefined,
+        acted,
+      });
+      if (step === "settle") {
+        result = await settlePush(context, options);
+      } else if (step === "publish") {
+        result = await pushCommits(context, options);
+        acted = true;
+      } else {
+        return result ?? { lsn: base.lsn, commits: 0, changedPages: 0, storedBytes: 0 };
+      }
     }
-    await assertWritable(context.remote, context.runtime);
-    await confirmBase(context, options);
-    const commit = await buildPush(context, commits, merged, options.signal);
-    await publish(context, commit, merged.throughSequence, options);
-    const { changed, zeroed } = commit.header;
-    return {
-      lsn: commit.lsn,
-      commits: commits.length,
-      changedPages: changed.size + zeroed.size,
-      storedBytes: commit.storedBytes,
-    };
   }, options.signal);
 }
 
-/** Records the intent and runs the protocol to its end. @throws `diverged` when another writer won the LSN. */
+async function pushCommits(context: ReplicaContext, options: Options): Promise<PushResult> {
+  await assertWritable(context.remote, context.runtime);
+  await confirmBase(context, options);
+  const { commits } = context.replica.state;
+  const merged = mergeCommits(commits, PageSet.empty);
+  assert(merged !== undefined, "publishing without local commits");
+  const commit = await buildPush(context, commits, merged, options.signal);
+  await publish(context, commit, merged.throughSequence, options);
+  const { changed, zeroed } = commit.header;
+  return {
+    lsn: commit.lsn,
+    commits: commits.length,
+    changedPages: changed.size + zeroed.size,
+    storedBytes: commit.storedBytes,
+  };
+}
+
+/**
+ * Records the intent and runs the protocol to its end.
+ * @param throughSequence the last local commit that is in it; 0 for none (an import)
+ * @throws `diverged` when another writer won the LSN; `conflict` when local commits were made while one without any was prepared
+ */
 export async function publish(
   context: ReplicaContext,
   commit: FinishedCommit,
@@ -79,34 +105,40 @@ export async function publish(
   options: Options,
 ): Promise<void> {
   const { lsn, hash, object } = commit;
-  context.log.beginPush(context.replica, { lsn, hash, throughSequence, object });
-  await runPush(context, freshPush, options);
+  const { volume } = context.replica.manifest;
+  const send = async () => {
+    if (throughSequence === 0 && context.replica.state.commits.length > 0) {
+      throw new PagefoldError(
+        "conflict",
+        `local commits were made to volume ${volume} while commit ${lsn}, which does not hold them, was prepared; nothing was sent: push or reset them, then run it again`,
+        { details: { volume, lsn } },
+      );
+    }
+    context.log.beginPush(context.replica, { lsn, hash, throughSequence, object });
+    const end = await runPush(context, freshPush, options);
+    if (end.result !== "won") throw end.error;
+  };
+  // Local commits slip in beside a push that holds local ones, but not under a state that they do not know.
+  if (throughSequence === 0) await context.writers.run(send, options.signal);
+  else await send();
   const { changed, zeroed } = commit.header;
-  context.onCommit({
-    volume: commit.header.volume,
-    lsn,
-    where: "remote",
-    changedPages: changed.size + zeroed.size,
-  });
+  context.onCommit({ volume, lsn, where: "remote", changedPages: changed.size + zeroed.size });
 }
 
 /**
  * Finishes a push whose outcome is not known: one that was cut off by a crash, an abort or an unreachable store. Answers what it
  * pushed, or undefined when there was none or another writer had won.
- * @param options.insist throw `unavailable` rather than leave it unfinished
+ * @throws `unavailable` when its outcome still cannot be known, `diverged` when the store lost the history that it builds on
  */
 export async function settlePush(
   context: ReplicaContext,
-  options: Options & { readonly insist?: boolean } = {},
+  options: Options = {},
 ): Promise<PushResult | undefined> {
   const { intent, commits } = context.replica.state;
   if (intent === undefined) return undefined;
-  try {
-    await runPush(context, recoveredPush, options);
-  } catch (error) {
-    if (isPagefoldError(error, "diverged")) return undefined;
-    throw error;
-  }
+  const end = await runPush(context, recoveredPush, options);
+  if (end.result === "refused") throw end.error;
+  if (end.result === "lost") return undefined;
   return {
     lsn: intent.lsn,
     commits: commits.filter(({ sequence }) => sequence <= intent.throughSequence).length,
@@ -115,7 +147,10 @@ export async function settlePush(
   };
 }
 
-async function runPush(context: ReplicaContext, start: PushState, options: Options): Promise<void> {
+/** How a push ended, written down already; the error is what the caller of the push should hear. */
+type PushEnd = { readonly result: "won" } | { readonly result: "lost" | "refused"; readonly error: unknown };
+
+async function runPush(context: ReplicaContext, start: PushState, options: Options): Promise<PushEnd> {
   let state = start;
   let failure: unknown;
   for (;;) {
@@ -125,14 +160,14 @@ async function runPush(context: ReplicaContext, start: PushState, options: Optio
       action.do === "create" ? await create(context, options) : await readBack(context, options);
     failure = step.failure ?? failure;
     if (step.event !== undefined) state = pushNext(state, step.event);
+    if (pushAction(state).do === "finish") continue;
     if (options.signal?.aborted) throw unfinished(context, abortedError("the push", options.signal.reason));
-    const attempts = state.at === "recorded" || state.at === "asking" ? state.attempts : 0;
-    if (step.event === undefined || attempts >= MAX_ATTEMPTS) throw unfinished(context, failure);
-    if (state.at === "recorded" && attempts > 0) {
-      await context.runtime.sleep(
-        RETRY_BASE_MS * 2 ** attempts * (0.5 + context.runtime.random()),
-        options.signal,
-      );
+    if (step.event === undefined || givesUp(state)) throw unfinished(context, failure);
+    if (state.at === "recorded" && state.attempts > 0) {
+      const pauseMs = RETRY_BASE_MS * 2 ** state.attempts * (0.5 + context.runtime.random());
+      await context.runtime.sleep(pauseMs, options.signal).catch((reason: unknown) => {
+        throw unfinished(context, abortedError("the push", reason));
+      });
     }
   }
 }
@@ -145,6 +180,8 @@ interface Step {
 async function create(context: ReplicaContext, options: Options): Promise<Step> {
   const { replica, remote } = context;
   const intent = replica.state.intent!;
+  // A commit on top of a history that the store does not have (any more) would leave a gap in its log.
+  await confirmBase(context, options);
   try {
     const answer = await remote.put(commitKey(replica.manifest.volume, intent.lsn), intent.object, {
       ifAbsent: true,
@@ -152,53 +189,89 @@ async function create(context: ReplicaContext, options: Options): Promise<Step> 
     });
     return { event: { answer } };
   } catch (failure) {
-    const certain = isPagefoldError(failure, "unauthorized", "forbidden", "quota", "invalid", "not_found");
-    return { event: { answer: certain ? "refused" : "unknown" }, failure };
+    return { event: { answer: isRefusal(failure) ? "refused" : "unknown" }, failure };
   }
 }
 
+/** Whether the store said no to the only request that was sent. An earlier attempt of the same call may still arrive. */
+function isRefusal(failure: unknown): boolean {
+  return (
+    isPagefoldError(failure, "unauthorized", "forbidden", "quota", "invalid", "not_found") &&
+    failure.details.repeated !== true
+  );
+}
+
 async function readBack(context: ReplicaContext, options: Options): Promise<Step> {
-  const { replica, remote, codecs } = context;
+  const { replica, codecs } = context;
   const intent = replica.state.intent!;
   const { volume } = replica.manifest;
   const ours = decodeCommit(intent.object, codecs.hash);
   try {
-    const range = { offset: 0, length: Math.max(ours.headerLength, 65_536) };
-    const stored = await remote.get(commitKey(volume, intent.lsn), { range, ...options });
+    const stored = await readHeader(context, intent.lsn, Math.max(ours.headerLength, 65_536), options);
     if (stored === undefined) return { event: { found: "absent" } };
     const theirs = decodeCommit(stored, codecs.hash, { volume, lsn: intent.lsn });
-    const same = theirs.header.pushId === ours.header.pushId && theirs.hash === ours.hash;
-    return { event: { found: same ? "ours" : "another" } };
+    const found = whose(
+      { pushId: ours.header.pushId, hash: ours.hash },
+      { pushId: theirs.header.pushId, hash: theirs.hash },
+    );
+    return { event: { found } };
   } catch (failure) {
     return { failure };
   }
 }
 
+/** Prefix and header of the stored commit, in a second request where the first was too short for another's larger header. */
+async function readHeader(
+  context: ReplicaContext,
+  lsn: Lsn,
+  guess: number,
+  options: Options,
+): Promise<Uint8Array | undefined> {
+  const key = commitKey(context.replica.manifest.volume, lsn);
+  const range = { offset: 0, length: guess };
+  const stored = await context.remote.get(key, { range, ...options });
+  if (stored === undefined || stored.length < COMMIT_PREFIX_BYTES) return stored;
+  const length = commitHeaderLength(stored);
+  if (length <= stored.length) return stored;
+  return context.remote.get(key, { range: { offset: 0, length }, ...options });
+}
+
 /** Writes the outcome down; a commit that was won leaves its pages in the cache, so that nothing of it is fetched again. */
-function finish(context: ReplicaContext, result: "won" | "lost" | "refused", failure: unknown): void {
+function finish(context: ReplicaContext, result: "won" | "lost" | "refused", failure: unknown): PushEnd {
   const { replica, log } = context;
   const intent = replica.state.intent!;
-  if (result === "won") {
+  const outcome = closing(result, intent.throughSequence, replica.state.commits.length);
+  if (outcome === "won") {
     const pushed = replica.state.commits.filter(({ sequence }) => sequence <= intent.throughSequence);
     cachePushed(context, pushed, intent.lsn, intent.object);
     log.endPush(replica, "won");
-    const commit = decodeCommit(intent.object, context.codecs.hash);
-    learnOwn(context, commit.header.lsn);
+    learnOwn(context, intent.lsn);
     context.confirmed = true;
     context.onStatus();
     if (intent.lsn % HINT_EVERY === 0 || intent.lsn === 1) void hint(context, intent.lsn);
-    return;
+    return { result: "won" };
   }
-  log.endPush(replica, result);
+  log.endPush(replica, outcome);
+  if (outcome === "lost") {
+    context.learned = { lsn: Math.max(intent.lsn, context.learned?.lsn ?? 0) as Lsn, steps: [] };
+  }
   context.onStatus();
-  const { volume } = replica.manifest;
-  if (result === "refused") throw failure;
-  context.learned = { lsn: Math.max(intent.lsn, context.learned?.lsn ?? 0) as Lsn, steps: [] };
-  throw new PagefoldError(
+  return {
+    result: outcome,
+    error: outcome === "lost" ? divergedError(context, intent.lsn, result) : failure,
+  };
+}
+
+function divergedError(context: ReplicaContext, lsn: Lsn, result: "won" | "lost" | "refused"): PagefoldError {
+  const { volume } = context.replica.manifest;
+  const what =
+    result === "won"
+      ? `commit ${lsn} of volume ${volume} was pushed, and local commits were made meanwhile that do not build on it; they`
+      : `another writer created commit ${lsn} of volume ${volume} first; the local commits`;
+  return new PagefoldError(
     "diverged",
-    `another writer created commit ${intent.lsn} of volume ${volume} first; the local commits are kept: ` +
-      "reset drops them, after which the changes can be made again on the newest state",
-    { details: { volume, lsn: intent.lsn } },
+    `${what} are kept: reset drops them, after which the changes can be made again on the newest state`,
+    { details: { volume, lsn } },
   );
 }
 
@@ -237,11 +310,17 @@ function cachePushed(
   if (commits.length === 0) return;
   const { header } = decodeCommit(object, context.codecs.hash);
   const bytes = new Uint8Array(replica.manifest.pageSize);
-  for (const page of header.changed) {
-    const writer = lastWriter(commits, page);
-    if (writer === undefined) continue;
-    log.readPage(replica, writer, page, bytes);
-    cache.put(replica.handle, page, lsn, bytes);
+  try {
+    for (const page of header.changed) {
+      const writer = lastWriter(commits, page);
+      if (writer === undefined) continue;
+      log.readPage(replica, writer, page, bytes);
+      cache.put(replica.handle, page, lsn, bytes);
+    }
+  } catch (error) {
+    // A page that this side lost since it was sent is fetched when it is read; the push must end all the same.
+    if (!isPagefoldError(error)) throw error;
+    context.recorder.count("push.cache_failed");
   }
 }
 

@@ -191,6 +191,7 @@ export class ReplicaLog {
   }
 
   beginPush(replica: Replica, intent: Omit<IntentRecord, "handle">): void {
+    assert(replica.state.intent === undefined, "beginning a push while the outcome of another is open");
     const record = { handle: replica.handle, ...intent };
     this.#append(RecordType.intent, [encodeIntentRecord(record)]);
     this.#log.flush();
@@ -438,8 +439,12 @@ export class ReplicaLog {
     editor.assign(commit.header.changed, intent.lsn).assign(commit.header.zeroed, intent.lsn);
     const base = stateAt(commit.header, commit.hash, editor.truncate(commit.header.pageCount).finish());
     const commits = state.commits.filter(({ sequence }) => sequence > intent.throughSequence);
+    // Pushed local commits were seen already; a commit of none of them (an import) is news to whoever reads or writes here.
+    const news = intent.throughSequence === 0;
+    assert(!news || commits.length === 0, "moving under local commits onto a commit that does not hold them");
     replica.state = {
       ...state,
+      epoch: state.epoch + (news ? 1 : 0),
       base,
       baseHeader: intent.object.slice(0, commit.headerLength),
       commits,
