@@ -68,7 +68,7 @@ const ADVICE: Readonly<Record<string, string>> = {
     "set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY (or another source that the AWS SDK knows), and check the clock",
   quota: "free some space or raise the quota, then try again",
   unavailable: "check the endpoint and the network, then try again",
-  invalid: "check the region and the endpoint, and whether the server knows this request",
+  invalid: "check the region (AWS_REGION) and the endpoint, and whether the server knows this request",
 };
 
 /** Names of the SDK's errors for a connection that failed or was given up, and Node's codes for the same. */
@@ -129,7 +129,9 @@ export function s3Error(error: unknown, what: string, store: string, key?: strin
   );
 }
 
-function codeOf({ name, status }: S3Failure): ErrorCode {
+function codeOf({ name, message, status }: S3Failure): ErrorCode {
+  // The SDK's own complaints about its settings come as plain errors, before anything is sent.
+  if (status === 0 && /^(?:Region is missing|Invalid URL|Invalid endpoint)/i.test(message)) return "invalid";
   const named = NAMES[name];
   if (named !== undefined) return named;
   if (NETWORK.test(name)) return "unavailable";

@@ -15,6 +15,7 @@ import {
 } from "@aws-sdk/client-s3";
 import { PagefoldError, throwIfAborted } from "../base/errors.ts";
 import { markSourceFailures } from "../remote/body.ts";
+import { abortable } from "./s3-client.ts";
 import { readFailure } from "./s3-errors.ts";
 
 /** Bytes of every part but the last. */
@@ -48,7 +49,7 @@ export async function uploadStream(
     const second = head.length < PART_BYTES ? undefined : await parts.next();
     if (second === undefined || second.done === true) {
       const put = new PutObjectCommand({ Bucket: bucket, Key: objectKey, Body: head });
-      await client.send(put, sendOptions(signal));
+      await client.send(put, abortable(signal));
       return;
     }
     await multipart(target, chain([head, second.value], parts), signal);
@@ -66,7 +67,7 @@ async function multipart(
   const at = { Bucket: bucket, Key: objectKey };
   const { UploadId } = await client.send(
     new CreateMultipartUploadCommand({ ...at, Metadata: { [ATTEMPT_KEY]: attempt } }),
-    sendOptions(outer),
+    abortable(outer),
   );
   const upload = { ...at, UploadId };
   // The first part that fails stops the others.
@@ -118,21 +119,17 @@ async function complete(
   try {
     await client.send(
       new CompleteMultipartUploadCommand({ ...at, MultipartUpload: { Parts } }),
-      sendOptions(signal),
+      abortable(signal),
     );
   } catch (error) {
     // A repetition inside the SDK finds the upload gone where the first attempt came through unseen.
     if (readFailure(error).name !== "NoSuchUpload") throw error;
     const { Metadata } = await client.send(
       new HeadObjectCommand({ Bucket: at.Bucket, Key: at.Key }),
-      sendOptions(signal),
+      abortable(signal),
     );
     if (Metadata?.[ATTEMPT_KEY] !== attempt) throw error;
   }
-}
-
-function sendOptions(signal: AbortSignal | undefined): { abortSignal?: AbortSignal } {
-  return signal === undefined ? {} : { abortSignal: signal };
 }
 
 function tooLarge(what: string): PagefoldError {

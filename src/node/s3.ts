@@ -4,18 +4,16 @@
  * beforehand (some ignore it), so the store says "unknown" and is probed before the first write.
  */
 import {
-  DeleteObjectCommand,
-  DeleteObjectsCommand,
   GetObjectCommand,
   HeadObjectCommand,
   ListObjectsV2Command,
   PutObjectCommand,
-  S3Client,
+  type S3Client,
   type S3ClientConfig,
 } from "@aws-sdk/client-s3";
 import { PagefoldError, throwIfAborted } from "../base/errors.ts";
 import { type Runtime, systemRuntime } from "../base/runtime.ts";
-import { checkConditionalBody, concat, isWhole, SourceFailure } from "../remote/body.ts";
+import { checkConditionalBody, isWhole, SourceFailure } from "../remote/body.ts";
 import { checkKey, checkLimit, checkPrefix, checkRange, compareKeys } from "../remote/keys.ts";
 import type {
   Body,
@@ -27,9 +25,11 @@ import type {
   PutOptions,
   StoreCapabilities,
 } from "../remote/object-store.ts";
-import { retryDelayMs } from "../remote/with-retry.ts";
-import { isAmbiguous, readFailure, s3Error } from "./s3-errors.ts";
-import { ATTEMPT_KEY, type Target, uploadStream } from "./s3-upload.ts";
+import { abortable, collect, isAbsent, makeClient } from "./s3-client.ts";
+import { createIfAbsent } from "./s3-create.ts";
+import { Deleter } from "./s3-delete.ts";
+import { readFailure, s3Error } from "./s3-errors.ts";
+import { type Target, uploadStream } from "./s3-upload.ts";
 
 export interface S3ObjectStoreOptions {
   readonly bucket: string;
@@ -49,18 +49,6 @@ export interface S3ObjectStoreOptions {
 }
 
 const PAGE_MAX = 1000;
-const DELETE_BATCH = 1000;
-const SINGLE_DELETES_IN_FLIGHT = 16;
-/** How often a conditional create is sent again after 409 ("another one is under way"). */
-const CONFLICT_ATTEMPTS = 8;
-/** What servers answer that have no multi-object delete, or want it in another way. */
-const NO_BATCH_DELETE = new Set([
-  "NotImplemented",
-  "MethodNotAllowed",
-  "MissingContentMD5",
-  "InvalidRequest",
-  "MalformedXML",
-]);
 
 export class S3ObjectStore implements ObjectStore {
   readonly url: string;
@@ -71,7 +59,7 @@ export class S3ObjectStore implements ObjectStore {
   /** Empty, or ends with a slash. */
   readonly #prefix: string;
   readonly #runtime: Runtime;
-  #batchDelete = true;
+  readonly #deleter: Deleter;
   #closed = false;
 
   /** No request is made: a missing bucket or missing rights show with the first call. */
@@ -90,6 +78,7 @@ export class S3ObjectStore implements ObjectStore {
     this.#runtime = options.runtime ?? systemRuntime;
     this.#ownsClient = options.client === undefined;
     this.#client = options.client ?? makeClient(options);
+    this.#deleter = new Deleter(this.#client, this.#bucket);
   }
 
   async get(key: string, options: GetOptions = {}): Promise<Uint8Array | undefined> {
@@ -124,7 +113,7 @@ export class S3ObjectStore implements ObjectStore {
     };
     try {
       if (!isWhole(body)) await uploadStream(target, body, signal);
-      else if (ifAbsent) return await this.#create(target, key, body, signal);
+      else if (ifAbsent) return await createIfAbsent(target, body, this.#runtime, signal);
       else
         await this.#client.send(
           new PutObjectCommand({ ...this.#at(objectKey), Body: body }),
@@ -181,9 +170,7 @@ export class S3ObjectStore implements ObjectStore {
     const { signal } = options;
     throwIfAborted(signal, "deleting objects");
     try {
-      for (let at = 0; at < objectKeys.length; at += DELETE_BATCH) {
-        await this.#deleteSome(objectKeys.slice(at, at + DELETE_BATCH), signal);
-      }
+      await this.#deleter.delete(objectKeys, signal);
     } catch (error) {
       throw this.#error(error, "deleting", keys[0] ?? "", signal);
     }
@@ -249,9 +236,8 @@ export class S3ObjectStore implements ObjectStore {
       new GetObjectCommand({ ...this.#at(objectKey), ...wanted }),
       abortable(signal),
     );
-    const body = answer.Body as AsyncIterable<Uint8Array> | undefined;
     if (range === undefined || answer.$metadata.httpStatusCode === 206) {
-      const bytes = await collect(body, Number.POSITIVE_INFINITY);
+      const bytes = await collect(answer.Body, Number.POSITIVE_INFINITY);
       const start = /^bytes (\d+)-/.exec(answer.ContentRange ?? "")?.[1];
       const cut = answer.ContentLength !== undefined && bytes.length !== answer.ContentLength;
       if (
@@ -270,170 +256,11 @@ export class S3ObjectStore implements ObjectStore {
       return bytes;
     }
     // A server or a proxy that ignores ranges sends the whole object: what lies before is skipped, the rest not read.
-    return collect(body, range.length, range.offset);
+    return collect(answer.Body, range.length, range.offset);
   }
-
-  /** A conditional create of our own attempt, told from another's by the attempt's name in the object's metadata. */
-  async #create(
-    target: Target,
-    key: string,
-    body: Uint8Array,
-    signal: AbortSignal | undefined,
-  ): Promise<"created" | "exists"> {
-    for (let attempt = 1; ; attempt++) {
-      try {
-        await this.#client.send(
-          new PutObjectCommand({
-            ...this.#at(target.objectKey),
-            Body: body,
-            IfNoneMatch: "*",
-            Metadata: { [ATTEMPT_KEY]: target.attempt },
-          }),
-          abortable(signal),
-        );
-        return "created";
-      } catch (error) {
-        const failure = readFailure(error);
-        if (failure.status === 412) {
-          // A first sending may have been repeated, by the SDK or by us, after its success was lost.
-          const repeated = failure.attempts > 1 || attempt > 1;
-          return repeated && (await this.#isOurs(target, body, signal)) ? "created" : "exists";
-        }
-        if (failure.status === 409 && attempt < CONFLICT_ATTEMPTS) {
-          await this.#runtime.sleep(retryDelayMs(attempt, 20, 1000, this.#runtime.random()), signal);
-          continue;
-        }
-        if (failure.status === 501 || failure.status === 405) throw this.#conditionRejected(key, error);
-        if (signal?.aborted || !isAmbiguous(failure)) throw error;
-        const ours = await this.#isOurs(target, body, signal).catch(() => undefined);
-        // Absent, or not to be found out: the request may still be on its way.
-        if (ours === undefined) throw error;
-        return ours ? "created" : "exists";
-      }
-    }
-  }
-
-  /** Whether the object that is there was written by this call; `undefined` where there is none. */
-  async #isOurs(
-    target: Target,
-    body: Uint8Array,
-    signal: AbortSignal | undefined,
-  ): Promise<boolean | undefined> {
-    try {
-      const answer = await this.#client.send(
-        new GetObjectCommand(this.#at(target.objectKey)),
-        abortable(signal),
-      );
-      const stored = await collect(answer.Body as AsyncIterable<Uint8Array> | undefined, body.length + 1);
-      const attempt = answer.Metadata?.[ATTEMPT_KEY];
-      if (attempt !== undefined) return attempt === target.attempt;
-      // A server that keeps no metadata: the bytes decide, and callers compare push ids inside them.
-      return stored.length === body.length && Buffer.compare(stored, body) === 0;
-    } catch (error) {
-      const { name, status } = readFailure(error);
-      if (isAbsent(name, status)) return undefined;
-      throw error;
-    }
-  }
-
-  #conditionRejected(key: string, error: unknown): PagefoldError {
-    return new PagefoldError(
-      "invalid",
-      `${this.url} does not know conditional creation (If-None-Match: *), so it cannot be written safely; reading works`,
-      { cause: s3Error(error, `writing ${key}`, this.url).cause, details: { store: this.url, key } },
-    );
-  }
-
-  async #deleteSome(objectKeys: readonly string[], signal: AbortSignal | undefined): Promise<void> {
-    if (this.#batchDelete && objectKeys.length > 1) {
-      try {
-        return await this.#deleteBatch(objectKeys, signal);
-      } catch (error) {
-        const { name, status } = readFailure(error);
-        if (!NO_BATCH_DELETE.has(name) && status !== 501 && status !== 405) throw error;
-        this.#batchDelete = false;
-      }
-    }
-    for (let at = 0; at < objectKeys.length; at += SINGLE_DELETES_IN_FLIGHT) {
-      const some = objectKeys.slice(at, at + SINGLE_DELETES_IN_FLIGHT);
-      await Promise.all(some.map((objectKey) => this.#deleteOne(objectKey, signal)));
-    }
-  }
-
-  async #deleteBatch(objectKeys: readonly string[], signal: AbortSignal | undefined): Promise<void> {
-    const Objects = objectKeys.map((Key) => ({ Key }));
-    const { Errors = [] } = await this.#client.send(
-      new DeleteObjectsCommand({ Bucket: this.#bucket, Delete: { Objects, Quiet: true } }),
-      abortable(signal),
-    );
-    const failed = Errors.find(({ Code }) => Code !== "NoSuchKey");
-    if (failed === undefined) return;
-    const { Code = "InternalError", Message = "the server gave no reason", Key = "" } = failed;
-    throw Object.assign(new Error(`${Message} (${Key}, and ${Errors.length - 1} more)`), { name: Code });
-  }
-
-  async #deleteOne(objectKey: string, signal: AbortSignal | undefined): Promise<void> {
-    try {
-      await this.#client.send(new DeleteObjectCommand(this.#at(objectKey)), abortable(signal));
-    } catch (error) {
-      const { name, status } = readFailure(error);
-      if (!isAbsent(name, status)) throw error;
-    }
-  }
-}
-
-function makeClient(options: S3ObjectStoreOptions): S3Client {
-  const { endpoint, credentials, forcePathStyle = endpoint !== undefined } = options;
-  const { AWS_REGION, AWS_DEFAULT_REGION } = process.env;
-  const region =
-    options.region ?? AWS_REGION ?? AWS_DEFAULT_REGION ?? (endpoint === undefined ? undefined : "us-east-1");
-  return new S3Client({
-    ...(endpoint === undefined ? {} : { endpoint }),
-    ...(region === undefined ? {} : { region }),
-    ...(credentials === undefined ? {} : { credentials }),
-    forcePathStyle,
-    // Servers other than AWS refuse or mangle the newer checksum trailers.
-    requestChecksumCalculation: "WHEN_REQUIRED",
-    responseChecksumValidation: "WHEN_REQUIRED",
-    maxAttempts: 3,
-    requestHandler: {
-      connectionTimeout: 10_000,
-      socketTimeout: 60_000,
-      httpAgent: { keepAlive: true, maxSockets: 64 },
-      httpsAgent: { keepAlive: true, maxSockets: 64 },
-    },
-  });
-}
-
-function abortable(signal: AbortSignal | undefined): { abortSignal?: AbortSignal } {
-  return signal === undefined ? {} : { abortSignal: signal };
-}
-
-function isAbsent(name: string, status: number): boolean {
-  return name === "NoSuchKey" || (status === 404 && name !== "NoSuchBucket");
 }
 
 /** Last byte of a range that has one, as HTTP counts; exact beyond 2^53 it need not be. */
 function lastByte({ offset, length }: ByteRange): number {
   return Math.min(Number.MAX_SAFE_INTEGER, offset + length - 1);
-}
-
-/** At most `limit` bytes of a body, after the first `skip`, in a buffer of their own. */
-async function collect(
-  body: AsyncIterable<Uint8Array> | undefined,
-  limit: number,
-  skip = 0,
-): Promise<Uint8Array> {
-  const chunks: Uint8Array[] = [];
-  let length = 0;
-  let toSkip = skip;
-  for await (const chunk of body ?? []) {
-    const piece = chunk.subarray(Math.min(toSkip, chunk.length));
-    toSkip -= chunk.length - piece.length;
-    const taken = piece.subarray(0, Math.max(0, limit - length));
-    chunks.push(taken);
-    length += taken.length;
-    if (length >= limit) break;
-  }
-  return concat(chunks, length);
 }

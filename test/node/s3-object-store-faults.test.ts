@@ -167,6 +167,24 @@ describe("S3 store when answers are lost, late or odd", () => {
     await nobody.close();
   });
 
+  it("says what is missing where there is no region", async () => {
+    const unset = { AWS_CONFIG_FILE: "/dev/null", AWS_SHARED_CREDENTIALS_FILE: "/dev/null" };
+    const saved = { ...process.env };
+    try {
+      for (const name of Object.keys(process.env)) if (name.startsWith("AWS_")) delete process.env[name];
+      Object.assign(process.env, unset);
+      const nowhere = new S3ObjectStore({ bucket: "b", credentials });
+      await expect(nowhere.get("k")).rejects.toMatchObject({
+        code: "invalid",
+        message: expect.stringContaining("AWS_REGION"),
+      });
+      await nowhere.close();
+    } finally {
+      for (const name of Object.keys(unset)) delete process.env[name];
+      Object.assign(process.env, saved);
+    }
+  });
+
   it("cuts the range out itself where a server ignores ranges", async () => {
     server.ignoresRanges = true;
     const big = new Uint8Array(200_000).map((_, i) => i % 251);
