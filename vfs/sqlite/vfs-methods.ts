@@ -185,10 +185,10 @@ export class VfsMethods {
 
   #readAfterFault(file: VfsFile, pBuffer: number, n: number, offset: number): number {
     if (!(file instanceof DatabaseFile)) return code.IOERR_READ;
+    this.#recorder.count("sql.fault.count");
     const end = this.#recorder.span("sql.fault");
     try {
       for (let attempt = 0; attempt < MAX_ATTEMPTS; attempt++) {
-        this.#recorder.count("sql.fault.count");
         this.#options.bridge.run(file.fault(offset, n));
         const result = file.read(this.#heap.window(pBuffer, n), offset);
         if (result === MISS) continue;

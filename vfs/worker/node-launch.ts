@@ -1,0 +1,44 @@
+/** Starts the SQL worker as a Node thread, and opens stores by URL for it. */
+import { existsSync } from "node:fs";
+import { fileURLToPath } from "node:url";
+import { type TransferListItem, Worker } from "node:worker_threads";
+import { PagefoldError } from "../../src/base/errors.ts";
+import { openObjectStore } from "../../src/node/index.ts";
+import type { ObjectStore } from "../../src/remote/object-store.ts";
+import type { SqlWorker, StoreAddress } from "./launch.ts";
+
+export function launchNodeWorker(url: URL = workerScript()): SqlWorker {
+  const worker = new Worker(url, { name: "pagefold-sql" });
+  let failure: unknown;
+  worker.on("error", (error) => {
+    failure = error;
+  });
+  return {
+    start: (setup) => {
+      const ports = [setup.control, setup.store, setup.ranges] as unknown as TransferListItem[];
+      worker.postMessage(setup, ports);
+    },
+    onEnd: (listener) => worker.once("exit", () => listener(failure)),
+    terminate: async () => {
+      await worker.terminate();
+    },
+  };
+}
+
+/** The built script: beside this module in the package, in `dist` when running from source. */
+function workerScript(): URL {
+  const places = [
+    new URL("./sql-worker.js", import.meta.url),
+    new URL("../../dist/sql-worker.js", import.meta.url),
+  ];
+  const found = places.find((place) => existsSync(fileURLToPath(place)));
+  if (found !== undefined) return found;
+  throw new PagefoldError(
+    "invalid",
+    `the script of the SQL worker is not where it should be (${places.map(String).join(" or ")}); build the package, or give workerUrl`,
+  );
+}
+
+export function openAddress({ url, ...place }: StoreAddress): Promise<ObjectStore> {
+  return openObjectStore(url, place);
+}
