@@ -100,6 +100,11 @@ export class PageCache {
     this.#scratch = new Uint8Array(pageSize);
   }
 
+  /** How many pages fit, by the larger of the two tiers. */
+  get capacityPages(): number {
+    return Math.max(this.#memory.table.capacityMax, this.#disk?.table.capacityMax ?? 0);
+  }
+
   /** Whether the page is here. Its bytes on disk are verified only when they are read. */
   has(volume: number, page: number, lsn: number): boolean {
     if (this.#memory.table.find(volume, page, lsn) !== NONE) return true;
