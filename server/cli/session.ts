@@ -2,9 +2,11 @@
  * What surrounds every verb: it runs the verb's work with a signal, a recorder and the store it asks for, prints the result,
  * closes what was opened, and turns whatever happens into an exit code.
  */
+import { isPagefoldError } from "../../src/base/errors.ts";
 import { MemoryRecorder } from "../../src/base/recorder.ts";
 import { openStore } from "../../src/node/index.ts";
 import type { PageStore } from "../../src/store/page-store.ts";
+import { unreachableStore } from "../../vfs/unreachable-store.ts";
 import { failureOf, failureText } from "./errors.ts";
 import { type CommonOptions, defined, type LocalOption } from "./options.ts";
 import { Output, type Result } from "./output.ts";
@@ -32,9 +34,13 @@ export class Session {
     more: { readonly create?: boolean } = {},
   ): Promise<PageStore> {
     const { endpoint, region, local } = options;
-    const store = await openStore(options.store, {
-      ...defined({ endpoint, region, local, create: more.create }),
-      recorder: this.recorder,
+    const engine = { ...defined({ local }), recorder: this.recorder };
+    const place = defined({ endpoint, region, create: more.create });
+    const store = await openStore(options.store, { ...place, ...engine }).catch((error: unknown) => {
+      // What is resident, and what was committed locally, is to be had without the store.
+      const isAway = local !== undefined && isPagefoldError(error, "not_found", "unavailable");
+      if (!isAway) throw error;
+      return openStore(unreachableStore(options.store, error), engine);
     });
     this.onEnd(() => store.close());
     return store;

@@ -12,7 +12,10 @@ describe("examples", () => {
   });
 
   it("examples/library.mjs runs against the built package", () => {
-    const run = spawnSync(process.execPath, [join(root, "examples/library.mjs")], { encoding: "utf8", cwd: root });
+    const run = spawnSync(process.execPath, [join(root, "examples/library.mjs")], {
+      encoding: "utf8",
+      cwd: root,
+    });
     expect(run.stderr).toBe("");
     expect(run.status).toBe(0);
     expect(run.stdout).toContain("the first version");
