@@ -14,6 +14,8 @@ import { settlePush } from "./push.ts";
 import { nextStep, type Verb, type VerbStep } from "./verb-machine.ts";
 
 type Options = { readonly signal?: AbortSignal };
+/** `head`: the newest commit, where the caller has just asked for it. */
+type PullOptions = Options & { readonly head?: Lsn };
 
 export interface FetchResult {
   /** The newest remote commit. */
@@ -58,7 +60,7 @@ export async function fetchRemote(context: ReplicaContext, options: Options = {}
 }
 
 /** Fetches and moves to the newest commit. @throws `diverged` when there are local commits and new remote ones. */
-export async function pull(context: ReplicaContext, options: Options = {}): Promise<PullResult> {
+export async function pull(context: ReplicaContext, options: PullOptions = {}): Promise<PullResult> {
   return context.moves.run(async () => {
     const { head } = await prepare(context, "pull", options);
     // Writers wait meanwhile: a commit made on the old base must not slip under the new one.
@@ -114,7 +116,7 @@ export function statusOf(context: ReplicaContext): ReplicaStatus {
 }
 
 /** The steps of a verb that ask the remote; what remains moves the replica, or is to be told. */
-async function prepare(context: ReplicaContext, verb: Verb, options: Options): Promise<{ head?: Lsn }> {
+async function prepare(context: ReplicaContext, verb: Verb, options: PullOptions): Promise<{ head?: Lsn }> {
   let head: Lsn | undefined;
   for (;;) {
     const step = stepOf(context, verb, head);
@@ -131,11 +133,11 @@ function stepOf(context: ReplicaContext, verb: Verb, head?: Lsn): VerbStep {
 }
 
 /** Learns the way from the base to the newest commit, and answers that; needs the caller to hold `moves`. */
-async function learn(context: ReplicaContext, options: Options): Promise<Lsn> {
+async function learn(context: ReplicaContext, options: PullOptions): Promise<Lsn> {
   const { replica, remote, codecs } = context;
   const { base } = replica.state;
   const { volume } = replica.manifest;
-  const head = await findHead(remote, volume, base.lsn, options);
+  const head = options.head ?? (await findHead(remote, volume, base.lsn, options));
   if (head < base.lsn) throw lostHistory(context, head);
   if (head === base.lsn) {
     await confirmBase(context, options);

@@ -2,7 +2,14 @@
  * A page store: the volumes of one object store as one process (or tab) sees them, with its local files, cache and connections.
  * Composes the layers; the verbs of a volume are in `volume.ts`.
  */
-import { DEFAULT_PAGE_SIZE, isPageSize, MAX_PAGE_SIZE, MIN_PAGE_SIZE, type VolumeId } from "../base/brand.ts";
+import {
+  DEFAULT_PAGE_SIZE,
+  isPageSize,
+  LSN_ZERO,
+  MAX_PAGE_SIZE,
+  MIN_PAGE_SIZE,
+  type VolumeId,
+} from "../base/brand.ts";
 import { Emitter } from "../base/emitter.ts";
 import { isPagefoldError, PagefoldError } from "../base/errors.ts";
 import { noopRecorder, type Recorder } from "../base/recorder.ts";
@@ -24,6 +31,7 @@ import { assertWritable } from "../remote/writable.ts";
 import type { ReplicaContext } from "../replicate/context.ts";
 import { pull, statusOf } from "../replicate/fetch.ts";
 import { Fetcher } from "../replicate/fetcher.ts";
+import { findHead } from "../replicate/head.ts";
 import { noReadAhead, ReadAhead } from "../replicate/read-ahead.ts";
 import { CachingSupply } from "../replicate/supply.ts";
 import type { Replica } from "../volume/replica.ts";
@@ -82,7 +90,8 @@ export class PageStore {
     const remote = withRetry(withMetrics(options.remote, recorder), { runtime, recorder });
     const files = options.local?.files ?? new MemoryBlockFileSystem();
     try {
-      const log = await ReplicaLog.open(files, { codecs, runtime, recorder });
+      const { compactAboveBytes } = { ...defaultSettings, ...options.settings };
+      const log = await ReplicaLog.open(files, { codecs, runtime, recorder, compactAboveBytes });
       return new PageStore({ ...options, local: { ...options.local, files } }, codecs, remote, log);
     } catch (error) {
       await options.local?.release?.();
@@ -194,7 +203,10 @@ export class PageStore {
   }
 
   async #clone(id: VolumeId, options: Options): Promise<Replica> {
-    const bytes = await this.#remote.get(manifestKey(id), options);
+    const [bytes, head] = await Promise.all([
+      this.#remote.get(manifestKey(id), options),
+      findHead(this.#remote, id, LSN_ZERO, options),
+    ]);
     if (bytes === undefined) {
       throw new PagefoldError(
         "not_found",
@@ -207,7 +219,7 @@ export class PageStore {
     decodeManifest(bytes, { volume: id });
     const replica = this.#log.find(id) ?? this.#log.addVolume(bytes);
     await this.#openReplica(replica);
-    await pull(this.#contexts.get(replica)!, options);
+    await pull(this.#contexts.get(replica)!, { ...options, head });
     return replica;
   }
 

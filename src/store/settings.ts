@@ -15,6 +15,8 @@ export interface StoreSettings {
   readonly durability: "full" | "relaxed";
   /** Delay of the flush of relaxed commits, milliseconds; default 50. */
   readonly relaxedFlushMs: number;
+  /** The local log is compacted when it is larger than this and than twice what is live in it; default 64 MiB. */
+  readonly compactAboveBytes: number;
   readonly fetcher: FetcherSettings;
   /** undefined: no read-ahead. */
   readonly readAhead: ReadAheadSettings | undefined;
@@ -27,6 +29,7 @@ export const defaultSettings: StoreSettings = {
   frameBytes: 65_536,
   durability: "full",
   relaxedFlushMs: 50,
+  compactAboveBytes: 64 * 2 ** 20,
   fetcher: defaultFetcherSettings,
   readAhead: defaultReadAheadSettings,
 };
