@@ -7,7 +7,9 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 
-export const commandFile = fileURLToPath(new URL(process.env.PAGEFOLD_TEST_COMMAND ?? "../../dist/cli.js", import.meta.url));
+export const commandFile = fileURLToPath(
+  new URL(process.env.PAGEFOLD_TEST_COMMAND ?? "../../dist/cli.js", import.meta.url),
+);
 
 export interface CliResult {
   readonly code: number | null;
@@ -35,6 +37,9 @@ export function startCli(args: readonly string[], options: CliOptions = {}): Run
   const child = spawn(process.execPath, [commandFile, ...args], {
     stdio: ["pipe", "pipe", "pipe"],
     env: { ...inherited, NO_COLOR: "1", ...options.env },
+    // A command that hangs fails its test and nothing else.
+    timeout: 50_000,
+    killSignal: "SIGKILL",
   });
   const out: Buffer[] = [];
   const err: Buffer[] = [];

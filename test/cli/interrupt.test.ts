@@ -17,7 +17,7 @@ beforeAll(async () => {
   folder = await temporaryFolder();
   source = at("source.bin");
   // Incompressible, and larger than one segment: the import takes a while and writes several objects.
-  bytes = randomFillSync(Buffer.alloc(160_000_000));
+  bytes = randomFillSync(Buffer.alloc(100_000_000));
   await writeFile(source, bytes);
 });
 
