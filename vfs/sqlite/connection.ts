@@ -67,6 +67,7 @@ export class Connection {
     try {
       const end = pSql + length;
       for (let at = pSql; at < end; ) {
+        if (this.#vfs.viewsReplaced()) this.#forgetSchema();
         const { statement, tail } = this.#prepare(at, end - at, pOut);
         // A comment or blank between statements.
         if (statement !== 0) result = this.#runStatement(statement, source) ?? result;
@@ -103,6 +104,12 @@ export class Connection {
     } finally {
       wasm.dealloc(pOut);
     }
+  }
+
+  /** Another database may stand in the volume now, with the same schema cookie: see `PagefoldVfs.viewsReplaced`. */
+  #forgetSchema(): void {
+    const { capi } = this.#sqlite3;
+    this.#check(() => capi.sqlite3_exec(this.#db, "PRAGMA writable_schema=RESET", 0, 0, 0));
   }
 
   #prepare(at: number, length: number, pOut: number): { readonly statement: number; readonly tail: number } {

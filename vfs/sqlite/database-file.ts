@@ -36,6 +36,11 @@ export class DatabaseFile implements VfsFile {
     return this.#view;
   }
 
+  /** Whether the next transaction will see another view than the one whose schema SQLite read last. */
+  get replaced(): boolean {
+    return this.#level === LOCK_NONE && this.#seen !== undefined && this.#seen !== this.#source.current;
+  }
+
   read(into: Uint8Array, offset: number): number {
     const view = this.view;
     if (!view.tryRead(offset, into)) return MISS;

@@ -27,6 +27,12 @@ export interface PagefoldVfs {
   readonly name: string;
   /** What the method that failed last threw, forgotten by this call: the cause of the error that SQLite reported. */
   takeError(): unknown;
+  /**
+   * Whether the next transaction on one of the open databases will see another snapshot than the last one did. SQLite notices by
+   * itself that its pages are old, but trusts its parsed schema while the schema cookie is equal, which proves nothing where one
+   * database replaced another: run `PRAGMA writable_schema=RESET` before the next statement is prepared.
+   */
+  viewsReplaced(): boolean;
   /** Unregisters the VFS; every connection through it must be closed. */
   dispose(): void;
 }
@@ -78,6 +84,7 @@ export function installPagefoldVfs(sqlite3: Sqlite3Static, options: PagefoldVfsO
   return {
     name,
     takeError: () => methods.takeError(),
+    viewsReplaced: () => methods.viewsReplaced(),
     dispose: () => {
       capi.sqlite3_vfs_unregister(vfs.pointer);
       for (const pointer of [ioPointers.$xRead, ioPointers.$xWrite]) wasm.uninstallFunction(pointer);

@@ -64,6 +64,12 @@ export class VfsMethods {
     return error;
   }
 
+  /** Whether the next transaction on one of the open databases will see another view than the last one did. */
+  viewsReplaced(): boolean {
+    for (const file of this.#files.values()) if (file instanceof DatabaseFile && file.replaced) return true;
+    return false;
+  }
+
   readonly xRead = (pFile: number, pBuffer: number, n: number, offset: number): number => {
     try {
       const file = this.#file(pFile);

@@ -5,6 +5,8 @@
 import type { PageView } from "../../src/volume/fetch-plan.ts";
 
 export interface ViewSource {
+  /** What `acquire` would answer now. */
+  readonly current: PageView;
   /** The newest view; it stays readable until it is released as often as it was acquired. Must not throw. */
   acquire(): PageView;
   release(view: PageView): void;
@@ -12,7 +14,7 @@ export interface ViewSource {
 
 /** One view for ever, owned by the caller. */
 export function fixedView(view: PageView): ViewSource {
-  return { acquire: () => view, release: () => {} };
+  return { current: view, acquire: () => view, release: () => {} };
 }
 
 /** A view that holds something (local commits, a lease). */
