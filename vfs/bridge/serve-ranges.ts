@@ -29,17 +29,17 @@ export function serveRanges(
 ): RangeService {
   const { bell, concurrency = 16, signal } = options;
   const slots = new Semaphore(concurrency, "a request");
-  const running = new Map<number, AbortController>();
+  const running = new Map<number, Cancellation>();
 
   const onMessage = ({ data }: MessageEvent<RangeMessage>): void => {
     if (data.kind === "cancel") {
-      running.get(data.id)?.abort(abortedError("fetching pages"));
+      running.get(data.id)?.cancel(abortedError("fetching pages"));
       return;
     }
-    const controller = new AbortController();
-    running.set(data.id, controller);
+    const cancellation = new Cancellation();
+    running.set(data.id, cancellation);
     const batch = new RangeBatch(data.buffer, data.requests);
-    void fill(batch, data.requests, store, slots, controller).then(() => {
+    void fill(batch, data.requests, store, slots, cancellation).then(() => {
       running.delete(data.id);
       bell.ring();
     });
@@ -49,7 +49,7 @@ export function serveRanges(
     signal?.removeEventListener("abort", close);
     // First the mark, so that whoever is woken by a failed request sees why.
     bell.close();
-    for (const controller of running.values()) controller.abort(abortedError("fetching pages"));
+    for (const batch of running.values()) batch.cancel(abortedError("fetching pages"));
     port.close();
   };
   port.addEventListener("message", onMessage);
@@ -59,27 +59,51 @@ export function serveRanges(
   return { close };
 }
 
+/** One signal per request, since a signal that dozens of requests listen to makes Node warn of a leak. */
+class Cancellation {
+  readonly #controllers = new Set<AbortController>();
+  #reason: unknown;
+
+  cancel(reason: unknown): void {
+    this.#reason ??= reason;
+    for (const controller of this.#controllers) controller.abort(this.#reason);
+  }
+
+  async run<T>(work: (signal: AbortSignal) => Promise<T>): Promise<T> {
+    if (this.#reason !== undefined) throw this.#reason;
+    const controller = new AbortController();
+    this.#controllers.add(controller);
+    try {
+      return await work(controller.signal);
+    } finally {
+      this.#controllers.delete(controller);
+    }
+  }
+}
+
 /** Never rejects: a failure is written into the batch. The first failure ends the other requests; nothing is written after it. */
 async function fill(
   batch: RangeBatch,
   requests: readonly RangeRequest[],
   store: ObjectStore,
   slots: Semaphore,
-  controller: AbortController,
+  cancellation: Cancellation,
 ): Promise<void> {
-  const { signal } = controller;
   const places = batch.places();
   let failed = false;
-  const fetchOne = async ({ key, offset, length }: RangeRequest, i: number): Promise<void> => {
-    const bytes = await slots.run(() => store.get(key, { range: { offset, length }, signal }), signal);
-    if (!failed) batch.setAnswer(i, places[i] ?? 0, bytes);
-  };
+  const fetchOne = ({ key, offset, length }: RangeRequest, i: number): Promise<void> =>
+    slots.run(() =>
+      cancellation.run(async (signal) => {
+        const bytes = await store.get(key, { range: { offset, length }, signal });
+        if (!failed) batch.setAnswer(i, places[i] ?? 0, bytes);
+      }),
+    );
   try {
     await Promise.all(requests.map(fetchOne));
     batch.succeed();
   } catch (error) {
     failed = true;
     batch.fail(error);
-    controller.abort(abortedError("fetching pages", error));
+    cancellation.cancel(abortedError("fetching pages", error));
   }
 }
