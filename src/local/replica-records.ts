@@ -118,7 +118,10 @@ export function encodeTagRecord(record: TagRecord): Uint8Array {
 
 export function decodeTagRecord(payload: Uint8Array): TagRecord {
   const reader = new ByteReader(payload, "tag record");
-  return { handle: reader.u32("handle"), tag: new TextDecoder().decode(reader.bytes(reader.remaining, "rest")) };
+  return {
+    handle: reader.u32("handle"),
+    tag: new TextDecoder().decode(reader.bytes(reader.remaining, "rest")),
+  };
 }
 
 export function encodeSyncRecord(record: SyncRecord): Uint8Array {
@@ -156,7 +159,11 @@ export function encodeSpillRecord(
 
 export function decodeSpillRecord(payload: Uint8Array): SpillRecord {
   const reader = new ByteReader(payload, "spill record");
-  return { handle: reader.u32("handle"), transaction: reader.u64("transaction"), batch: readBatch(reader, payload) };
+  return {
+    handle: reader.u32("handle"),
+    transaction: reader.u64("transaction"),
+    batch: readBatch(reader, payload),
+  };
 }
 
 export function encodeCommitRecord(

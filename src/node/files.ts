@@ -10,6 +10,7 @@ import { sqliteHeader } from "../file/sqlite-header.ts";
 import { checkTagName } from "../format/keys.ts";
 import type { PageStore } from "../store/page-store.ts";
 import type { Volume } from "../store/volume.ts";
+import { syncDirectory } from "./fs-block-file.ts";
 import { fsError } from "./fs-store-errors.ts";
 
 export interface ImportFileOptions extends ImportOptions {
@@ -71,6 +72,7 @@ export async function exportFile(
     await rename(temporary, path).catch((error) => {
       throw fsError(error, "write", path);
     });
+    syncDirectory(dirname(path));
     return result;
   } catch (error) {
     await sink.discard();

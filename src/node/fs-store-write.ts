@@ -92,7 +92,10 @@ export async function makeDirectories(path: string): Promise<void> {
     if (code === "EEXIST") return;
     if (code !== "ENOENT" || dirname(path) === path) throw error;
     await makeDirectories(dirname(path));
-    return makeDirectories(path);
+    // Once more and no further: some file systems answer "no such entry" for ever (/proc).
+    await mkdir(path).catch((again) => {
+      if (errno(again) !== "EEXIST") throw again;
+    });
   }
   await flushDirectory(dirname(path));
 }

@@ -237,7 +237,7 @@ export class CommitWriter {
   async #toSegment({ pages, batch }: Batch): Promise<void> {
     this.#segment ??= this.#openSegment();
     const { writer } = this.#segment;
-    await writer.add(pages, batch);
+    await writer.add(pages, batch).catch((error) => this.#uploadError(error));
     if (writer.pageCount >= this.#segmentPages) await this.#closeSegment();
   }
 
@@ -257,12 +257,18 @@ export class CommitWriter {
     const segment = this.#segment;
     if (segment === undefined) return;
     this.#segment = undefined;
-    const { ref } = await segment.writer.finish();
+    const { ref } = await segment.writer.finish().catch((error) => this.#uploadError(error));
     this.#segments.push(ref);
     this.#storedBytes += ref.length;
     // The next segment fills while this one ends; no more than two at a time.
     const before = this.#uploads[this.#uploads.length - 2];
     if (before !== undefined) await before;
+  }
+
+  /** Where a store gave up on a segment, its own reason is the one to tell. */
+  async #uploadError(error: unknown): Promise<never> {
+    for (const upload of this.#uploads) await upload;
+    throw error;
   }
 
   async #put(key: string, bytes: Uint8Array): Promise<void> {

@@ -25,14 +25,14 @@ export interface FetcherSettings {
   readonly concurrency: number;
   /** Largest range that serves several frames, bytes; default 4 MiB. */
   readonly maxRangeBytes: number;
-  /** What may be read for nothing to save a request, bytes; default 32 KiB. */
+  /** What may be read for nothing to save a request, bytes; default 64 KiB. */
   readonly gapBytes: number;
 }
 
 export const defaultFetcherSettings: FetcherSettings = {
   concurrency: 16,
   maxRangeBytes: 4 * 2 ** 20,
-  gapBytes: 32 * 2 ** 10,
+  gapBytes: 64 * 2 ** 10,
 };
 
 type Signal = AbortSignal | undefined;

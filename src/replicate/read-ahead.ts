@@ -12,7 +12,7 @@ export interface PrefetchPolicy {
 export interface ReadAheadSettings {
   /** Readers told apart; default 8. */
   readonly heads: number;
-  /** A fault within so many pages after the last one continues it; default 64. */
+  /** A fault within so many pages (or a window, if that is wider) after the last one continues it; default 64. */
   readonly slackPages: number;
   /** First and largest window, in pages; default 32 and 1024. */
   readonly minPages: number;
@@ -43,7 +43,10 @@ export class ReadAhead implements PrefetchPolicy {
 
   extend(first: number, last: number): number {
     const { heads, slackPages, minPages, maxPages } = this.#settings;
-    const i = this.#heads.findIndex((head) => first >= head.next && first < head.next + slackPages);
+    // The wider a reader's window has grown, the larger a stretch of resident pages it may have read through unseen.
+    const i = this.#heads.findIndex(
+      (head) => first >= head.next && first < head.next + Math.max(slackPages, head.window),
+    );
     if (i === -1) {
       this.#heads.unshift({ next: last + 1, window: 0 });
       this.#heads.length = Math.min(this.#heads.length, heads);
