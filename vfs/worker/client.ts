@@ -52,7 +52,7 @@ export class WorkerClient {
     signal?.addEventListener("abort", onAbort, { once: true });
     if (kind !== "stats" && kind !== "close") this.#interruptible.add(id);
     try {
-      this.#post({ ...request, id, kind } as ControlMessage);
+      this.#send({ ...request, id, kind } as ControlMessage);
       return (await reply) as WorkerCalls[K]["reply"];
     } finally {
       signal?.removeEventListener("abort", onAbort);
@@ -83,6 +83,19 @@ export class WorkerClient {
   #interrupt(id: number): void {
     this.#bell.interrupt(id);
     this.#post({ id, kind: "abort" });
+  }
+
+  #send(message: ControlMessage): void {
+    try {
+      this.#post(message);
+    } catch (error) {
+      // A function, a symbol or an object of a class that cannot leave its thread, among the parameters.
+      throw new PagefoldError(
+        "invalid",
+        `the parameters cannot be sent to SQLite: ${String(error)}; give null, numbers, bigints, strings, booleans or Uint8Arrays`,
+        { cause: error },
+      );
+    }
   }
 
   #post(message: ControlMessage): void {
