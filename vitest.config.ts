@@ -7,6 +7,7 @@ export default defineConfig({
     maxWorkers: 2,
     testTimeout: 60_000,
     hookTimeout: 60_000,
+    env: { AWS_SDK_JS_NODE_VERSION_SUPPORT_WARNING_DISABLED: "true" },
     // The last line of a run is the plain count; see test/reporter.ts.
     reporters: [["default", { summary: false }], "./test/reporter.ts"],
   },
