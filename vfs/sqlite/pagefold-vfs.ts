@@ -6,7 +6,7 @@ import type { Sqlite3Static } from "@sqlite.org/sqlite-wasm";
 import { PagefoldError } from "../../src/base/errors.ts";
 import type { Recorder } from "../../src/base/recorder.ts";
 import type { FaultBridge } from "../bridge/bridge.ts";
-import { makeTransferThunks } from "./transfer-thunk.ts";
+import { makeThunks } from "./thunks.ts";
 import { VfsMethods } from "./vfs-methods.ts";
 import type { ViewSource } from "./view-source.ts";
 
@@ -42,7 +42,7 @@ const MAX_PATH_BYTES = 1024;
 const INHERITED = ["$xRandomness", "$xSleep", "$xCurrentTime", "$xCurrentTimeInt64"] as const;
 
 /** The struct members that the package's types leave out: pointers to functions. */
-type MethodPointers = Record<(typeof INHERITED)[number] | "$xRead" | "$xWrite", number>;
+type MethodPointers = Record<(typeof INHERITED)[number] | "$xRead" | "$xWrite" | "$xAccess", number>;
 
 export function installPagefoldVfs(sqlite3: Sqlite3Static, options: PagefoldVfsOptions): PagefoldVfs {
   const { bridge, name = "pagefold" } = options;
@@ -61,7 +61,7 @@ export function installPagefoldVfs(sqlite3: Sqlite3Static, options: PagefoldVfsO
   }
   const io = new capi.sqlite3_io_methods();
   const methods = new VfsMethods(sqlite3, { ...options, bridge, ioMethods: io.pointer });
-  const thunks = makeTransferThunks({ read: methods.xRead, write: methods.xWrite });
+  const thunks = makeThunks({ read: methods.xRead, write: methods.xWrite }, sqlite3.config.memory);
   const ioPointers = io as unknown as MethodPointers;
   ioPointers.$xRead = wasm.installFunction(thunks.read, "iiiij");
   ioPointers.$xWrite = wasm.installFunction(thunks.write, "iiiij");
@@ -72,6 +72,7 @@ export function installPagefoldVfs(sqlite3: Sqlite3Static, options: PagefoldVfsO
   const pointers = vfs as unknown as MethodPointers;
   for (const member of INHERITED) pointers[member] = (standard as unknown as MethodPointers)[member];
   standard.dispose();
+  pointers.$xAccess = wasm.installFunction(thunks.access, "iiiii");
   vfs.$iVersion = 2;
   vfs.$szOsFile = (capi.sqlite3_file as unknown as { structInfo: { sizeof: number } }).structInfo.sizeof;
   vfs.$mxPathname = MAX_PATH_BYTES;
@@ -81,13 +82,14 @@ export function installPagefoldVfs(sqlite3: Sqlite3Static, options: PagefoldVfsO
     io: { struct: io, methods: methods.ioTable() },
     vfs: { struct: vfs, methods: methods.vfsTable(), name },
   });
+  const installed = [ioPointers.$xRead, ioPointers.$xWrite, pointers.$xAccess];
   return {
     name,
     takeError: () => methods.takeError(),
     viewsReplaced: () => methods.viewsReplaced(),
     dispose: () => {
       capi.sqlite3_vfs_unregister(vfs.pointer);
-      for (const pointer of [ioPointers.$xRead, ioPointers.$xWrite]) wasm.uninstallFunction(pointer);
+      for (const pointer of installed) wasm.uninstallFunction(pointer);
       vfs.dispose();
       io.dispose();
     },

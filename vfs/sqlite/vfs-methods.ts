@@ -88,7 +88,7 @@ export class VfsMethods {
     }
   };
 
-  /** All of sqlite3_io_methods but xRead and xWrite, which are installed through their thunks. */
+  /** All of sqlite3_io_methods but xRead and xWrite, which are installed as thunks. */
   ioTable() {
     return {
       xClose: (pFile: number) => this.#guard(code.IOERR_CLOSE, () => this.#close(pFile)),
@@ -134,15 +134,8 @@ export class VfsMethods {
     return {
       xOpen: (_pVfs: number, pName: number, pFile: number, flags: number, pOutFlags: number) =>
         this.#guard(code.CANTOPEN, () => this.#open(pName, pFile, flags, pOutFlags)),
-      // Temporary files have no names and go when they are closed, so there is never a file to delete or to be found.
+      // Temporary files have no names and go when they are closed, so there is never a file to delete. xAccess is a thunk.
       xDelete: (_pVfs: number, _pName: number, _sync: number) => code.OK,
-      xAccess: (_pVfs: number, _pName: number, _flags: number, pResult: number) => {
-        try {
-          return this.#setInt32(pResult, 0);
-        } catch (error) {
-          return this.#failed(error, code.IOERR_ACCESS);
-        }
-      },
       xFullPathname: (_pVfs: number, pName: number, room: number, pOut: number) =>
         this.#guard(code.CANTOPEN, () => this.#copyName(pName, room, pOut)),
       xGetLastError: (_pVfs: number, _room: number, _pOut: number) => code.OK,

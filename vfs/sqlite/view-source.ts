@@ -25,7 +25,10 @@ export interface ClosableView extends PageView {
 /** A view that can be replaced by a newer one; each is closed when it is neither the newest nor held by anybody. */
 export class CurrentView<V extends ClosableView = ClosableView> implements ViewSource {
   #current: V;
-  readonly #holders = new Map<PageView, number>();
+  /** How often the newest view is held; every transaction passes here, so it is a plain number. */
+  #holders = 0;
+  /** The same for views that were replaced while held. */
+  readonly #replaced = new Map<PageView, number>();
 
   /** Takes the view over. */
   constructor(view: V) {
@@ -39,24 +42,30 @@ export class CurrentView<V extends ClosableView = ClosableView> implements ViewS
   /** From now on `acquire` answers this one. Takes it over. */
   replace(view: V): void {
     const before = this.#current;
+    if (before === view) return;
+    if (this.#holders === 0) before.close();
+    else this.#replaced.set(before, this.#holders);
+    this.#holders = 0;
     this.#current = view;
-    if (before !== view && !this.#holders.has(before)) before.close();
   }
 
   acquire(): PageView {
-    const view = this.#current;
-    this.#holders.set(view, (this.#holders.get(view) ?? 0) + 1);
-    return view;
+    this.#holders++;
+    return this.#current;
   }
 
   release(view: PageView): void {
-    const held = (this.#holders.get(view) ?? 0) - 1;
-    if (held > 0) {
-      this.#holders.set(view, held);
+    if (view === this.#current) {
+      this.#holders--;
       return;
     }
-    this.#holders.delete(view);
-    if (view !== this.#current) (view as V).close();
+    const held = (this.#replaced.get(view) ?? 0) - 1;
+    if (held > 0) {
+      this.#replaced.set(view, held);
+      return;
+    }
+    this.#replaced.delete(view);
+    (view as V).close();
   }
 
   close(): void {
