@@ -302,6 +302,21 @@ describe("what cannot be opened", () => {
   });
 });
 
+describe("a worker that dies", () => {
+  it("while opening: unavailable, with the cause", async () => {
+    const store = await storeWithDatabase();
+    const script = (code: string) => new URL(`data:text/javascript,${encodeURIComponent(code)}`);
+    await expect(openDatabase(store, { workerUrl: script("process.exit(3)") })).rejects.toEqual(
+      failure("unavailable", /ended unexpectedly/),
+    );
+    const thrown = openDatabase(store, { workerUrl: script("throw new Error('at the start')") });
+    await expect(thrown).rejects.toMatchObject({
+      code: "unavailable",
+      cause: expect.objectContaining({ message: "at the start" }),
+    });
+  });
+});
+
 describe("close", () => {
   it("is idempotent, interrupts what runs, and later calls are closed", async () => {
     const store = await storeWithDatabase();

@@ -172,7 +172,7 @@ class Session {
   }
 
   #interrupted(): boolean {
-    return this.#bell.interrupted === this.#running;
+    return this.#running !== 0 && this.#bell.interrupted === this.#running;
   }
 
   #whenOpen(): Opened {
