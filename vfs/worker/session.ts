@@ -28,7 +28,8 @@ interface Opened {
   readonly connection: Connection;
 }
 
-/** Serves the control port until a `close` request. */
+/** Serves the control port. The thread is ended by the other side, once it has the reply to `close` or to an `open` that failed: the end of a
+ * thread may overtake its last message. */
 export function serveSession(setup: WorkerSetup, openEngine: OpenEngine): void {
   const session = new Session(setup, openEngine);
   setup.control.addEventListener("message", ({ data }: MessageEvent<ControlMessage>) =>
@@ -78,7 +79,6 @@ class Session {
     }
     this.#aborts.delete(id);
     this.#setup.control.postMessage(reply);
-    if (request.kind === "close" || (request.kind === "open" && "error" in reply)) this.#end();
   }
 
   #perform(request: WorkerRequest, signal: AbortSignal): Promise<unknown> | unknown {
@@ -162,13 +162,6 @@ class Session {
     opened.vfs.dispose();
     opened.views.close();
     await opened.engine.close();
-  }
-
-  /** Nothing keeps the worker alive any more. */
-  #end(): void {
-    this.#setup.store.close();
-    this.#setup.ranges.close();
-    this.#setup.control.close();
   }
 
   #interrupted(): boolean {
