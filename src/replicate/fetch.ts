@@ -137,8 +137,13 @@ async function learn(context: ReplicaContext, options: PullOptions): Promise<Lsn
   const { replica, remote, codecs } = context;
   const { base } = replica.state;
   const { volume } = replica.manifest;
-  const head = options.head ?? (await findHead(remote, volume, base.lsn, options));
-  if (head < base.lsn) throw lostHistory(context, head);
+  // What the caller was told may be older than where another caller has moved the replica since.
+  const told = options.head !== undefined && options.head >= base.lsn ? options.head : undefined;
+  const head = told ?? (await findHead(remote, volume, base.lsn, options));
+  if (head < base.lsn) {
+    context.confirmed = false;
+    throw lostHistory(context, head);
+  }
   if (head === base.lsn) {
     await confirmBase(context, options);
     context.learned = { lsn: head, steps: [] };

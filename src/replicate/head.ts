@@ -17,8 +17,20 @@ export async function findHead(
   options: Signal = {},
 ): Promise<Lsn> {
   if (store.capabilities.list) {
-    const [newest] = await store.list(commitsPrefix(volume), { limit: 1, ...options });
-    return newest === undefined ? (0 as Lsn) : (lsnOfCommitKey(newest.key) ?? (0 as Lsn));
+    // Keys that are none of ours are passed over: they must not hide the log.
+    for (let startAfter: string | undefined, limit = 1; ; limit = 100) {
+      const found = await store.list(commitsPrefix(volume), {
+        limit,
+        ...(startAfter === undefined ? {} : { startAfter }),
+        ...options,
+      });
+      for (const { key } of found) {
+        const lsn = lsnOfCommitKey(key);
+        if (lsn !== undefined) return lsn;
+      }
+      startAfter = found[found.length - 1]?.key;
+      if (startAfter === undefined) return 0 as Lsn;
+    }
   }
   const hint = await readHint(store, volume, options);
   const start = hint > known && (await exists(store, volume, hint, options)) ? hint : known;
