@@ -9,6 +9,7 @@ import { DIGEST_BYTES, type PageDigester } from "../format/hash.ts";
 import { PageSet, PageSetBuilder } from "../format/page-set.ts";
 import { assertWritable } from "../remote/writable.ts";
 import { CommitWriter } from "../replicate/commit-writer.ts";
+import { confirmBase } from "../replicate/confirm.ts";
 import type { ReplicaContext } from "../replicate/context.ts";
 import { digestsOf } from "../replicate/digests.ts";
 import { publish, removedDigests, settlePush } from "../replicate/push.ts";
@@ -65,6 +66,7 @@ export async function importSource(
       );
     }
     await assertWritable(context.remote, context.runtime);
+    await confirmBase(context, signalOf(options));
     return importOnto(context, source, options);
   }, options.signal);
 }
@@ -119,7 +121,7 @@ async function importOnto(
     if (!isPagefoldError(error, "diverged")) throw error;
     throw new PagefoldError(
       "conflict",
-      `another writer committed to volume ${replica.manifest.volume} during the import; run it again`,
+      `another writer committed to volume ${replica.manifest.volume} during the import; pull, then run it again`,
       {
         cause: error,
         details: error.details,
