@@ -51,42 +51,56 @@ export class CachingSupply implements PageSupply {
   }
 
   *plan(snapshot: Snapshot, firstPage: number, lastPage: number): FetchPlan<void> {
-    const { context, fetcher } = this.#options;
     const needed = snapshot.missing(firstPage, lastPage);
     if (needed.isEmpty) return;
     const fault = this.#begin(snapshot, needed);
-    const sink = this.#sink(snapshot.table);
     let failed = true;
     try {
-      const { tasks, zeroed } = yield* resolveFrames(context, wantedPages(snapshot.table, fault.pages));
-      sinkZeros(zeroed, snapshot.pageSize, sink);
-      const limits = { maxBytes: fetcher.settings.maxRangeBytes, gapBytes: fetcher.settings.gapBytes };
-      yield* loadFrames(context, tasks, limits, sink);
-      failed = false;
-    } catch (error) {
-      // What was read ahead may fail alone: only a page that was asked for must be there.
-      if (!snapshot.missing(firstPage, lastPage).isEmpty) throw error;
+      try {
+        yield* this.#planPages(snapshot, fault.pages);
+      } catch (error) {
+        // What was read ahead may fail alone: only a page that was asked for must be there.
+        const missing = snapshot.missing(firstPage, lastPage);
+        if (!missing.isEmpty && fault.pages.size === needed.size) throw error;
+        if (!missing.isEmpty) yield* this.#planPages(snapshot, missing);
+      }
       failed = false;
     } finally {
       fault.end(failed);
     }
   }
 
+  *#planPages(snapshot: Snapshot, pages: PageSet): FetchPlan<void> {
+    const { context, fetcher } = this.#options;
+    const sink = this.#sink(snapshot.table);
+    const { tasks, zeroed } = yield* resolveFrames(context, wantedPages(snapshot.table, pages));
+    sinkZeros(zeroed, snapshot.pageSize, sink);
+    const limits = { maxBytes: fetcher.settings.maxRangeBytes, gapBytes: fetcher.settings.gapBytes };
+    yield* loadFrames(context, tasks, limits, sink);
+  }
+
   async load(snapshot: Snapshot, pages: PageSet, signal?: AbortSignal): Promise<void> {
     if (pages.isEmpty) return;
-    const { context, fetcher } = this.#options;
     const fault = this.#begin(snapshot, pages);
     let failed = true;
     try {
-      const wanted = wantedPages(snapshot.table, fault.pages);
-      await fetcher.load(String(this.#options.handle), context, wanted, this.#sink(snapshot.table), signal);
-      failed = false;
-    } catch (error) {
-      if (!snapshot.missing(pages.first!, pages.last!).intersect(pages).isEmpty) throw error;
+      try {
+        await this.#loadPages(snapshot, fault.pages, signal);
+      } catch (error) {
+        const missing = snapshot.missing(pages.first!, pages.last!).intersect(pages);
+        if (!missing.isEmpty && (fault.pages.size === pages.size || signal?.aborted)) throw error;
+        if (!missing.isEmpty) await this.#loadPages(snapshot, missing, signal);
+      }
       failed = false;
     } finally {
       fault.end(failed);
     }
+  }
+
+  async #loadPages(snapshot: Snapshot, pages: PageSet, signal: AbortSignal | undefined): Promise<void> {
+    const { context, fetcher, handle } = this.#options;
+    const wanted = wantedPages(snapshot.table, pages);
+    await fetcher.load(String(handle), context, wanted, this.#sink(snapshot.table), signal);
   }
 
   #begin(snapshot: Snapshot, needed: PageSet): { pages: PageSet; end: (failed: boolean) => void } {
