@@ -90,7 +90,7 @@ export function sinkZeros(zeroed: readonly WantedPages[], pageSize: number, sink
   for (const { lsn, pages } of zeroed) sink(lsn, pages, new Uint8Array(pages.size * pageSize));
 }
 
-/** The commits of some LSNs: from the directory, else fetched (one batch, rarely two) and verified. */
+/** The commits of some LSNs: from the directory, else fetched (one batch, rarely two) and, where their hashes are known, verified. */
 export function* loadCommits(
   context: FramePlanContext,
   lsns: Iterable<Lsn>,
@@ -129,8 +129,11 @@ export function* loadCommits(
       lsn,
       ...(hash === undefined ? {} : { hash }),
     });
-    directory.learn(commit);
-    if (commit.frames.length > 0) directory.learnStart(keys[i]!, whole[i]!);
+    // One whose hash nobody has named yet is the caller's to prove first.
+    if (hash !== undefined) {
+      directory.learn(commit);
+      if (commit.frames.length > 0) directory.learnStart(keys[i]!, whole[i]!);
+    }
     commits.set(lsn, commit);
   });
   return commits;
@@ -273,6 +276,7 @@ export function openGroup(
       const { pages, bytes } = openFrame(context, task, frameBytes(context, group, task, answer));
       sink(task.lsn, pages, bytes);
     } catch (error) {
+      context.directory.forgetStart(task.key);
       failure ??= { error };
     }
   }
@@ -341,6 +345,7 @@ export function* loadIndexes(
       );
     }
     if (bytes.length !== segment.index.length || codecs.hash.blake3(bytes) !== segment.indexHash) {
+      directory.forgetStart(where.key);
       throw new PagefoldError(
         "corrupt",
         `the read index of segment ${where.segment} of commit ${where.lsn} of volume ${where.volume} does not match its hash; ` +

@@ -100,6 +100,7 @@ export async function* walkLog(
           },
         );
       }
+      replica.directory.learn(commit);
       expected = commit.header.jumpHashes[0]!;
       yield logEntry(commit);
     }

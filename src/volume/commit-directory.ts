@@ -75,8 +75,11 @@ export class CommitDirectory {
     }
   }
 
+  /** A commit that was learned, and is the one that the log names where that is known. */
   commit(lsn: Lsn): DecodedCommit | undefined {
-    return this.#commits.get(lsn);
+    const commit = this.#commits.get(lsn);
+    const hash = this.#hashes.get(lsn);
+    return commit !== undefined && hash !== undefined && commit.hash !== hash ? undefined : commit;
   }
 
   /** `commit` was verified against the log. */
@@ -101,6 +104,11 @@ export class CommitDirectory {
   /** The first bytes of a commit's object, where they were fetched with its header: a small commit's frames are among them. */
   start(key: string): Uint8Array | undefined {
     return this.#starts.get(key);
+  }
+
+  /** They were not what the log says: the next reader asks the store again. */
+  forgetStart(key: string): void {
+    this.#starts.delete(key);
   }
 
   learnStart(key: string, bytes: Uint8Array): void {
