@@ -35,6 +35,8 @@ export interface BulkPages {
 export interface BulkOptions {
   readonly signal?: AbortSignal | undefined;
   readonly onProgress?: ((pagesDone: number, pagesTotal: number) => void) | undefined;
+  /** Told of pages that a commit made zeros, of which nothing is fetched. */
+  readonly onZeroed?: ((lsn: Lsn, pages: PageSet) => void) | undefined;
 }
 
 export interface BulkResult {
@@ -74,7 +76,10 @@ export async function bulkRead(
     throwIfAborted(options.signal, "reading pages");
     const wanted = new Map(slice.map((each) => [each.lsn, each.pages]));
     const { tasks, zeroed } = await fetcher.run(resolveFrames(frames, slice), options.signal);
-    for (const each of zeroed) tally(each.pages.size);
+    for (const each of zeroed) {
+      options.onZeroed?.(each.lsn, each.pages);
+      tally(each.pages.size);
+    }
     for (const group of groupFrames(tasks, RANGE_BYTES, 0)) {
       while (inFlight.size >= decoder.parallelism + 2 && failure === undefined) await Promise.race(inFlight);
       if (failure !== undefined) break;

@@ -49,7 +49,13 @@ export async function hydrate(context: ReplicaContext, options: HydrateOptions =
         });
       }
     },
-    options,
+    {
+      ...options,
+      onZeroed: (lsn, pages) => {
+        const zeros = new Uint8Array(pageSize);
+        for (const page of pages) cache.put(replica.handle, page, lsn, zeros);
+      },
+    },
   );
   cache.flush();
   checkState(context, base.lsn, sum.value(), base.stateChecksum);

@@ -47,6 +47,7 @@ export async function readState(
   const result = await bulkRead(context, state.table, missing, sink, {
     signal: options.signal,
     onProgress: (done) => options.onProgress?.(here + done, written.size),
+    onZeroed: options.onZeroed,
   });
   return {
     pages: written.size,
