@@ -143,7 +143,7 @@ export class PageStore {
   async volume(name: string, options: VolumeOptions = {}): Promise<Volume> {
     this.#check();
     const known = this.#log.find(name);
-    if (known !== undefined) return this.#openReplica(known);
+    if (known !== undefined && !maybeCutOff(known)) return this.#openReplica(known);
     if (options.offline) {
       throw new PagefoldError(
         "not_found",
@@ -157,7 +157,8 @@ export class PageStore {
     const asId = parseVolumeId(name);
     const id = asId ?? (await resolveTag(this.#remote, this.#codecs, checkTagName(name), signal));
     if (id === undefined) throw await this.#unknownTag(name, signal);
-    const replica = this.#log.find(id) ?? (await this.#clone(id, signal));
+    let replica = this.#log.find(id);
+    if (replica === undefined || maybeCutOff(replica)) replica = await this.#clone(id, signal);
     if (asId === undefined) this.#log.addTag(replica, name);
     return this.#openReplica(replica);
   }
@@ -177,6 +178,7 @@ export class PageStore {
   /** Gives a volume a new tag. @throws `conflict` when the tag names another volume */
   async tag(tag: string, volume: VolumeId, options: Options = {}): Promise<void> {
     this.#check();
+    await this.probeWritable();
     await setTag(this.#remote, this.#codecs, this.#runtime, tag, volume, undefined, signalOf(options));
     const replica = this.#log.find(volume);
     if (replica !== undefined) this.#log.addTag(replica, tag);
@@ -192,10 +194,14 @@ export class PageStore {
     if (this.#closed) return;
     this.#closed = true;
     for (const volume of this.#volumes.values()) (await volume).markClosed();
-    for (const cache of this.#caches.values()) await (await cache).close();
-    await this.#log.close();
-    await this.#remote.close();
-    await this.#options.local?.release?.();
+    try {
+      for (const cache of this.#caches.values()) await (await cache).close();
+      await this.#log.close();
+      await this.#remote.close();
+    } finally {
+      // Whatever failed: nobody else may be kept out for longer than this process lives.
+      await this.#options.local?.release?.();
+    }
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
@@ -343,6 +349,14 @@ export class PageStore {
   #check(): void {
     if (this.#closed) throw new PagefoldError("closed", "this store was closed; open it again");
   }
+}
+
+/**
+ * A replica at LSN 0 that has no name yet: its clone was cut off, or is under way, before the log was learned. It must not pass for an empty
+ * volume.
+ */
+function maybeCutOff({ state, tags }: Replica): boolean {
+  return state.base.lsn === 0 && state.commits.length === 0 && state.intent === undefined && tags.size === 0;
 }
 
 function signalOf(options: Options): Options {
