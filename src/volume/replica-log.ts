@@ -4,14 +4,15 @@
  */
 import { assert } from "../base/assert.ts";
 import type { Hash, Lsn, PageCount, TimeMs, VolumeId } from "../base/brand.ts";
-import { PagefoldError } from "../base/errors.ts";
+import { isPagefoldError, PagefoldError } from "../base/errors.ts";
 import type { Recorder } from "../base/recorder.ts";
 import type { Runtime } from "../base/runtime.ts";
 import type { Codecs } from "../format/codecs.ts";
-import { decodeCommit } from "../format/commit-codec.ts";
+import { type DecodedCommit, decodeCommit } from "../format/commit-codec.ts";
+import { bandInterval } from "../format/jumps.ts";
 import { decodeManifest } from "../format/manifest-codec.ts";
 import { PageSet } from "../format/page-set.ts";
-import { decodeRollup, encodeRollup } from "../format/rollup-codec.ts";
+import { decodeRollup, encodeRollup, rollupOfCommit } from "../format/rollup-codec.ts";
 import type { BlockFileSystem } from "../local/block-file.ts";
 import { RecordLog, type RecordRef } from "../local/record-log.ts";
 import {
@@ -434,7 +435,7 @@ export class ReplicaLog {
       hash: intent.hash,
     });
     replica.directory.learnHash(intent.lsn, intent.hash);
-    replica.directory.learn(commit);
+    replica.directory.learnStep(ownStep(intent.object, commit));
     const editor = state.base.table.edit().truncate(commit.header.lowestPageCount);
     editor.assign(commit.header.changed, intent.lsn).assign(commit.header.zeroed, intent.lsn);
     const base = stateAt(commit.header, commit.hash, editor.truncate(commit.header.pageCount).finish());
@@ -462,9 +463,16 @@ export class ReplicaLog {
     const limit = this.#options.compactAboveBytes ?? 64 * 2 ** 20;
     if (this.#log.size <= limit || this.#log.size <= 2 * this.#liveBytes()) return;
     let moved: ReadonlyMap<StoredBatch, BatchPlace> = new Map();
-    this.#log.rewrite((append) => {
-      moved = this.#writeLive(append);
-    });
+    try {
+      this.#log.rewrite((append) => {
+        moved = this.#writeLive(append);
+      });
+    } catch (error) {
+      // What led here is durable already; where there is no room for a second log, the first goes on growing.
+      if (!isPagefoldError(error, "quota")) throw error;
+      this.#options.recorder.count("local.log.rewrite_failed");
+      return;
+    }
     for (const [batch, place] of moved) Object.assign(batch, place);
   }
 
@@ -525,6 +533,20 @@ export class ReplicaLog {
     this.#log.read(batch.ref, 0, payload);
     return payload;
   }
+}
+
+/** A commit of our own as a step of the log, with the bands that ride along: later commits build theirs from it. */
+function ownStep(object: Uint8Array, commit: DecodedCommit): ChainStep {
+  const { header, hash, bandExtents, headerLength } = commit;
+  const bands = bandExtents.map(({ offset, length }, i) =>
+    decodeRollup(object.subarray(offset, offset + length), bandInterval(header.lsn, i + 1)),
+  );
+  return {
+    commit,
+    stored: object.slice(0, headerLength),
+    from: (header.lsn - 2 ** bands.length) as Lsn,
+    rollups: [rollupOfCommit(header, hash), ...bands],
+  };
 }
 
 function stored(batch: PageBatch, ref: RecordRef): StoredBatch {
