@@ -118,10 +118,11 @@ export class Transaction {
       const whole =
         part === this.#pageSize ? new Uint8Array(this.#pageSize) : await this.#page(page, options.signal);
       whole.set(bytes.subarray(done, done + part), start);
-      this.#stage(page, whole);
       done += part;
+      // With each page: where a later one fails, no staged byte lies past the end.
+      this.#byteLength = Math.max(this.#byteLength, offset + done);
+      this.#stage(page, whole);
     }
-    this.#byteLength = Math.max(this.#byteLength, end);
   }
 
   /** Writes one whole page without reading anything: for callers that have it whole (SQLite). `bytes` is copied. */
