@@ -2,10 +2,10 @@
  * The three hashes of the format: BLAKE3-256 for what is chained, BLAKE3-128 for frames, BLAKE3 keyed and truncated to 128 bits for
  * page digests; and xxh64 for local slots. WebAssembly is loaded once; after that every call is synchronous and reuses its instance.
  */
+import { createBLAKE3 } from "hash-wasm";
 import createXxhash from "xxhash-wasm";
 import { assert } from "../base/assert.ts";
 import type { FrameHash, Hash, PageIdx } from "../base/brand.ts";
-import { Blake3 } from "./blake3.ts";
 import { concatBytes, toHex } from "./bytes.ts";
 import { isZeroPage } from "./checksum.ts";
 
@@ -34,6 +34,8 @@ export interface Hasher {
 }
 
 const KEY_CONTEXT = new TextEncoder().encode("pagefold v1 page digest key\0");
+/** BLAKE3-128 of ten zero bytes under a key of thirty-two sevens: proves that the keyed instance takes a new key at `init`. */
+const KEYED_SELF_TEST = "97724bae7ffe322b1fcbca4f6c089545";
 
 let loading: Promise<Hasher> | undefined;
 
@@ -47,40 +49,52 @@ export function loadHasher(): Promise<Hasher> {
 }
 
 async function createHasher(): Promise<Hasher> {
-  const [hash, xxhash] = await Promise.all([Blake3.load(), createXxhash()]);
-  const whole = new Uint8Array(HASH_BYTES);
+  // The keyed instance reads this buffer at every init: changing the bytes changes the key.
+  const key = new Uint8Array(HASH_BYTES);
+  const [plain, keyed, xxhash] = await Promise.all([
+    createBLAKE3(256),
+    createBLAKE3(8 * DIGEST_BYTES, key),
+    createXxhash(),
+  ]);
+  key.fill(7);
+  assert(
+    keyed.init().update(new Uint8Array(10)).digest() === KEYED_SELF_TEST,
+    "hash-wasm no longer re-reads its key",
+  );
+  let keyOwner: PageDigester | undefined;
 
   const blake3 = (...parts: Uint8Array[]): Hash => {
-    hash.init();
-    for (const part of parts) hash.update(part);
-    hash.digestInto(whole, 0, HASH_BYTES);
-    return toHex(whole, 0, HASH_BYTES) as Hash;
+    plain.init();
+    for (const part of parts) plain.update(part);
+    return plain.digest() as Hash;
   };
 
-  const frameHash = (bytes: Uint8Array): FrameHash => {
-    hash.init().update(bytes).digestInto(whole, 0, DIGEST_BYTES);
-    return toHex(whole, 0, DIGEST_BYTES) as FrameHash;
-  };
+  const frameHash = (bytes: Uint8Array): FrameHash =>
+    toHex(plain.init().update(bytes).digest("binary"), 0, DIGEST_BYTES) as FrameHash;
 
   const pageDigests = (seed: Uint8Array): PageDigester => {
     assert(seed.length === DIGEST_SEED_BYTES, `a digest seed of ${seed.length} bytes`);
-    const key = new Uint8Array(HASH_BYTES);
-    hash
+    const ownKey = plain
       .init()
       .update(concatBytes([KEY_CONTEXT, seed]))
-      .digestInto(key, 0, HASH_BYTES);
+      .digest("binary");
     const index = new Uint8Array(8);
     const indexView = new DataView(index.buffer);
-    return {
+    const digester: PageDigester = {
       digestInto(page, bytes, out, outOffset) {
         if (isZeroPage(bytes)) {
           out.fill(0, outOffset, outOffset + DIGEST_BYTES);
           return;
         }
+        if (keyOwner !== digester) {
+          key.set(ownKey);
+          keyOwner = digester;
+        }
         indexView.setUint32(0, page, true);
-        hash.init(key).update(bytes).update(index).digestInto(out, outOffset, DIGEST_BYTES);
+        out.set(keyed.init().update(bytes).update(index).digest("binary"), outOffset);
       },
     };
+    return digester;
   };
 
   return { blake3, frameHash, xxh64: (bytes, seed) => xxhash.h64Raw(bytes, seed), pageDigests };
