@@ -11,7 +11,7 @@ import type { ObjectStore } from "../remote/object-store.ts";
 import type { CommitDirectory } from "../volume/commit-directory.ts";
 import { fetchChain } from "./chain-fetch.ts";
 
-/** Bands beyond this many bytes are stored apart, so that a commit stays one small PUT. */
+/** Default of `rideAlongBytes`. */
 const RIDE_ALONG_BYTES = 1_048_576;
 
 export interface CommitBands {
@@ -30,6 +30,8 @@ export interface BandOptions {
   readonly directory: CommitDirectory;
   readonly codecs: Codecs;
   readonly parent: { readonly lsn: Lsn; readonly hash: Hash };
+  /** Bands beyond this many bytes are stored apart, so that a commit stays one small PUT; default 1 MiB. */
+  readonly rideAlongBytes?: number | undefined;
   readonly signal?: AbortSignal | undefined;
 }
 
@@ -65,10 +67,11 @@ export async function buildBands(options: BandOptions, own: Rollup): Promise<Com
     bands.push(encodeRollup(band));
     newer = merged;
   }
+  const { rideAlongBytes = RIDE_ALONG_BYTES } = options;
   let riding = 0;
   const aparts = bands.map((band) => {
     riding += band.length;
-    return riding > RIDE_ALONG_BYTES;
+    return riding > rideAlongBytes;
   });
   return {
     jumpHashes,

@@ -84,6 +84,8 @@ export class CommitWriter {
   #pages: Uint32Array<ArrayBuffer>;
   #bytes: Uint8Array<ArrayBuffer>;
   #filled = 0;
+  /** Memory of batches that are encoded, for the next ones. */
+  readonly #spare: Uint8Array<ArrayBuffer>[] = [];
   readonly #encoding: { readonly pages: Uint32Array; readonly result: Promise<EncodedBatch> }[] = [];
   /** Encoded batches while the commit may still turn out to be small. */
   #small: Batch[] | undefined = [];
@@ -182,7 +184,14 @@ export class CommitWriter {
       bands: [],
     };
     const bands = await buildBands(
-      { store: remote, directory: replica.directory, codecs, parent, signal: this.#signal },
+      {
+        store: remote,
+        directory: replica.directory,
+        codecs,
+        parent,
+        rideAlongBytes: this.#context.rideAlongBytes,
+        signal: this.#signal,
+      },
       rollupOfCommit(skeleton, parent.hash),
     );
     if (bands.apart.length > 0) {
@@ -214,13 +223,14 @@ export class CommitWriter {
     result.catch(() => {}); // awaited in #writeNext; a failure before that is not unhandled
     this.#encoding.push({ pages, result });
     this.#pages = new Uint32Array(this.#batchPages);
-    this.#bytes = new Uint8Array(this.#batchPages * this.#pageSize);
+    this.#bytes = this.#spare.pop() ?? new Uint8Array(this.#batchPages * this.#pageSize);
     this.#filled = 0;
   }
 
   async #writeNext(): Promise<void> {
     const { pages, result } = this.#encoding.shift()!;
-    const batch = await result;
+    const { spent, ...batch } = await result;
+    if (spent?.length === this.#bytes.length) this.#spare.push(spent as Uint8Array<ArrayBuffer>);
     this.#sum.add(batch.digests);
     if (this.#small !== undefined) {
       this.#small.push({ pages, batch });

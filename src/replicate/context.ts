@@ -39,6 +39,8 @@ export interface ReplicaContext {
   readonly recorder: Recorder;
   /** Pages per frame times the page size; default 64 KiB. */
   readonly frameBytes: number;
+  /** Bands of a commit beyond this many bytes are stored apart; default 1 MiB. */
+  readonly rideAlongBytes?: number;
   /** One push, pull or reset of the volume at a time. */
   readonly moves: Semaphore;
   /** One writer of the volume at a time, fair. */
