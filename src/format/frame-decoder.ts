@@ -38,6 +38,8 @@ export interface FrameDecoder {
   readonly parallelism: number;
   /** @throws `corrupt` naming the first bad frame. The job's `stored` bytes may be gone afterwards (transferred). */
   decode(job: DecodeJob): Promise<DecodedFrames>;
+  /** Takes the `bytes` of an answer that nobody reads any more, whole, for another job to write into. */
+  recycle?(bytes: Uint8Array): void;
 }
 
 /** Decodes on the caller's thread. */
@@ -45,10 +47,15 @@ export function inlineFrameDecoder(codecs: Codecs): FrameDecoder {
   return { parallelism: 1, decode: async (job) => decodeFrames(codecs, job) };
 }
 
-export function decodeFrames(codecs: Codecs, job: DecodeJob): DecodedFrames {
+/** @param reuse memory for the answer, where it is large enough */
+export function decodeFrames(codecs: Codecs, job: DecodeJob, reuse?: Uint8Array): DecodedFrames {
   const { pageSize } = job;
   const pageCount = job.frames.reduce((sum, { pages }) => sum + pages.length, 0);
-  const bytes = new Uint8Array(pageCount * pageSize);
+  const byteLength = pageCount * pageSize;
+  const bytes =
+    reuse !== undefined && reuse.length >= byteLength
+      ? reuse.subarray(0, byteLength)
+      : new Uint8Array(byteLength);
   const digests = new Uint8Array(pageCount * DIGEST_BYTES);
   const digester = codecs.hash.pageDigests(job.digestSeed);
   let done = 0;

@@ -25,6 +25,8 @@ export interface EncodedBatch {
   readonly frames: readonly EncodedFrame[];
   /** 16 bytes per page, in their order. */
   readonly digests: Uint8Array;
+  /** The job's `bytes`, where the encoder has no more need of them: memory for another job, its content is undefined. */
+  readonly spent?: Uint8Array;
 }
 
 export interface FrameEncoder {

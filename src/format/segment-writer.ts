@@ -5,7 +5,7 @@
 import { assert } from "../base/assert.ts";
 import type { Lsn, PageIdx, SegmentId, VolumeId } from "../base/brand.ts";
 import { PagefoldError } from "../base/errors.ts";
-import { concatBytes } from "./bytes.ts";
+import { concatBytes, joinBytes } from "./bytes.ts";
 import { checkLimit } from "./features.ts";
 import type { EncodedBatch } from "./frame-encoder.ts";
 import { DIGEST_BYTES, type Hasher } from "./hash.ts";
@@ -169,7 +169,7 @@ export class SegmentWriter {
     assert(!this.#ended, "a segment that is not finished");
     this.#check();
     this.#tally.add(pages, batch);
-    this.#push(concatBytes(batch.frames.map((frame) => frame.bytes)));
+    this.#push(joinBytes(batch.frames.map((frame) => frame.bytes)));
     const most = this.#options.maxBufferedBytes ?? 4 * 1024 * 1024;
     while (this.#buffered > most) {
       await this.#waitForChange();

@@ -26,6 +26,8 @@ export interface DecodeRequest {
   }[];
   readonly pageSize: number;
   readonly digestSeed: Uint8Array;
+  /** Memory for the answer. */
+  readonly reuse: Uint8Array | undefined;
 }
 
 export interface EncodeReply {
@@ -39,6 +41,8 @@ export interface EncodeReply {
     readonly hash: FrameHash;
   }[];
   readonly digests: Uint8Array;
+  /** The request's `bytes`, given back. */
+  readonly spent: Uint8Array;
 }
 
 export interface DecodeReply {

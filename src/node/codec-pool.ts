@@ -7,7 +7,7 @@ import { fileURLToPath } from "node:url";
 import { Worker } from "node:worker_threads";
 import { PagefoldError } from "../base/errors.ts";
 import { Semaphore } from "../base/semaphore.ts";
-import { concatBytes } from "../format/bytes.ts";
+import { joinBytes } from "../format/bytes.ts";
 import type { Codecs } from "../format/codecs.ts";
 import {
   type DecodedFrames,
@@ -42,6 +42,8 @@ export class CodecPool implements FrameEncoder, FrameDecoder {
   readonly #idle: CodecThread[] = [];
   readonly #all = new Set<CodecThread>();
   readonly #slots: Semaphore;
+  /** Memory that went round through a worker and is free for the next answer. */
+  readonly #spare: Uint8Array[] = [];
   #inlineJobs = 0;
   #closed = false;
 
@@ -64,20 +66,27 @@ export class CodecPool implements FrameEncoder, FrameDecoder {
       at += length;
       return { codec, hash, bytes: reply.bytes.subarray(at - length, at) };
     });
-    return { frames, digests: reply.digests };
+    return { frames, digests: reply.digests, ...(whole ? { spent: reply.spent } : {}) };
   }
 
   async decode(job: DecodeJob): Promise<DecodedFrames> {
     if (this.#runInline()) return this.#inline.decode(job);
-    const stored = concatBytes(job.frames.map((frame) => frame.stored));
+    const stored = wholeBuffer(joinBytes(job.frames.map((frame) => frame.stored)));
     const frames = job.frames.map(({ frame, pages, where }) => ({ frame, pages, where }));
     const { pageSize, digestSeed } = job;
-    const request = { kind: "decode", stored, frames, pageSize, digestSeed } as const;
-    return (await this.#run(request, [stored.buffer as ArrayBuffer])) as DecodeReply;
+    const reuse = this.#spare.pop();
+    const request = { kind: "decode", stored, frames, pageSize, digestSeed, reuse } as const;
+    const buffers = reuse === undefined ? [stored.buffer] : [stored.buffer, reuse.buffer];
+    return (await this.#run(request, buffers as ArrayBuffer[])) as DecodeReply;
+  }
+
+  recycle(bytes: Uint8Array): void {
+    if (this.#spare.length < this.parallelism) this.#spare.push(new Uint8Array(bytes.buffer));
   }
 
   async close(): Promise<void> {
     this.#closed = true;
+    this.#spare.length = 0;
     await Promise.all([...this.#all].map((thread) => thread.close()));
     this.#all.clear();
     this.#idle.length = 0;
@@ -110,6 +119,11 @@ export class CodecPool implements FrameEncoder, FrameDecoder {
     this.#all.add(thread);
     return thread;
   }
+}
+
+/** Bytes that can be transferred: those of a buffer of their own, copied where they are only a part of one. */
+function wholeBuffer(bytes: Uint8Array): Uint8Array {
+  return bytes.length === bytes.buffer.byteLength ? bytes : bytes.slice();
 }
 
 /** One worker and the job it is on. */

@@ -25,10 +25,14 @@ parentPort?.on("message", async (request: CodecRequest) => {
       details: isPagefoldError(error) ? error.details : {},
     };
   }
-  const buffers =
-    reply.kind === "failed" ? [] : [reply.bytes.buffer as ArrayBuffer, reply.digests.buffer as ArrayBuffer];
-  parentPort?.postMessage(reply, buffers);
+  parentPort?.postMessage(reply, buffersOf(reply));
 });
+
+function buffersOf(reply: CodecReply): ArrayBuffer[] {
+  if (reply.kind === "failed") return [];
+  const views = [reply.bytes, reply.digests, ...(reply.kind === "encoded" ? [reply.spent] : [])];
+  return views.map(({ buffer }) => buffer as ArrayBuffer);
+}
 
 function encode(codecs: Codecs, request: EncodeRequest): CodecReply {
   const { frames, digests } = encodeBatch(codecs, request, codecs.hash.pageDigests(request.seed));
@@ -38,6 +42,7 @@ function encode(codecs: Codecs, request: EncodeRequest): CodecReply {
     bytes: concatBytes(frames.map(({ bytes }) => bytes)),
     frames: frames.map(({ codec, bytes, hash }) => ({ codec, length: bytes.length, hash })),
     digests,
+    spent: request.bytes,
   };
 }
 
@@ -48,10 +53,7 @@ function decode(codecs: Codecs, request: DecodeRequest): CodecReply {
     at += frame.length;
     return { frame, stored, pages, where };
   });
-  const { bytes, digests } = decodeFrames(codecs, {
-    frames,
-    pageSize: request.pageSize,
-    digestSeed: request.digestSeed,
-  });
+  const { pageSize, digestSeed, reuse } = request;
+  const { bytes, digests } = decodeFrames(codecs, { frames, pageSize, digestSeed }, reuse);
   return { kind: "decoded", id: request.id, bytes, digests };
 }

@@ -3,10 +3,16 @@ import * as zlib from "node:zlib";
 import type { NativeZstd } from "../format/codecs.ts";
 
 interface ZstdZlib {
-  zstdCompressSync(bytes: Uint8Array, options: { params: Record<number, number> }): Uint8Array;
-  zstdDecompressSync(bytes: Uint8Array, options: { maxOutputLength: number }): Uint8Array;
+  zstdCompressSync(
+    bytes: Uint8Array,
+    options: { params: Record<number, number>; chunkSize: number },
+  ): Uint8Array;
+  zstdDecompressSync(bytes: Uint8Array, options: { maxOutputLength: number; chunkSize: number }): Uint8Array;
   constants: { ZSTD_c_compressionLevel: number };
 }
+
+/** More than a frame can take, so that its bytes come in one piece. */
+const SLACK_BYTES = 4096;
 
 /** undefined where this runtime has none. */
 export function nativeZstd(): NativeZstd | undefined {
@@ -16,7 +22,11 @@ export function nativeZstd(): NativeZstd | undefined {
     return undefined;
   return {
     compress: (bytes, level) =>
-      zstdCompressSync(bytes, { params: { [constants.ZSTD_c_compressionLevel]: level } }),
-    decompress: (bytes, maxLength) => zstdDecompressSync(bytes, { maxOutputLength: maxLength }),
+      zstdCompressSync(bytes, {
+        params: { [constants.ZSTD_c_compressionLevel]: level },
+        chunkSize: bytes.length + SLACK_BYTES,
+      }),
+    decompress: (bytes, maxLength) =>
+      zstdDecompressSync(bytes, { maxOutputLength: maxLength, chunkSize: maxLength + SLACK_BYTES }),
   };
 }

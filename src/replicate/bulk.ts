@@ -18,10 +18,10 @@ import {
   whereIs,
 } from "./frame-plan.ts";
 
-/** Called with the verified pages of one range; the next ranges wait for the promise. */
+/** Called with the verified pages of one range, whose bytes are good until the promise resolves; the next ranges wait for it. */
 export type BulkSink = (pages: readonly BulkPages[]) => void | Promise<void>;
 
-/** Pages of one frame that were wanted. */
+/** Pages of adjacent frames that were wanted. */
 export interface BulkPages {
   /** Who wrote them; 0 for pages that were on this side already. */
   readonly lsn: Lsn;
@@ -84,11 +84,12 @@ export async function bulkRead(
       while (inFlight.size >= decoder.parallelism + 2 && failure === undefined) await Promise.race(inFlight);
       if (failure !== undefined) break;
       const flight = readGroup(context, group, wanted, options.signal)
-        .then(async (result) => {
+        .then(async ({ read, bytes }) => {
           requests++;
           bytesFetched += group.request.length;
-          await sink(result);
-          tally(result.reduce((sum, each) => sum + each.pages.length, 0));
+          await sink([read]);
+          tally(read.pages.length);
+          decoder.recycle?.(bytes);
         })
         .catch((error) => {
           failure ??= { error };
@@ -103,12 +104,13 @@ export async function bulkRead(
   return { pages: done, requests, bytesFetched };
 }
 
+/** All frames of a group lie in one object, so one commit wrote them. */
 async function readGroup(
   context: ReplicaContext,
   group: FrameGroup,
   wanted: ReadonlyMap<Lsn, PageSet>,
   signal: AbortSignal | undefined,
-): Promise<BulkPages[]> {
+): Promise<DecodedGroup> {
   const { fetcher, frames, decoder, replica } = context;
   const { pageSize, digestSeed } = replica.manifest;
   const answer = await fetcher.getAlone(group.request, signal);
@@ -123,19 +125,25 @@ async function readGroup(
     pageSize,
     digestSeed,
   });
-  let start = 0;
-  return group.tasks.map((task, i) => {
-    const pages = contents[i]!;
-    const end = start + pages.length;
-    const all = {
-      lsn: task.lsn,
-      pages,
-      bytes: bytes.subarray(start * pageSize, end * pageSize),
-      digests: digests.subarray(start * DIGEST_BYTES, end * DIGEST_BYTES),
-    };
-    start = end;
-    return onlyWanted(all, wanted.get(task.lsn) ?? PageSet.empty, pageSize);
-  });
+  const { lsn } = group.tasks[0]!;
+  const all = { lsn, pages: joinPages(contents), bytes, digests };
+  return { read: onlyWanted(all, wanted.get(lsn) ?? PageSet.empty, pageSize), bytes };
+}
+
+interface DecodedGroup {
+  readonly read: BulkPages;
+  /** The decoder's answer, which `read` may be a view of. */
+  readonly bytes: Uint8Array;
+}
+
+function joinPages(parts: readonly Uint32Array[]): Uint32Array {
+  const pages = new Uint32Array(parts.reduce((sum, { length }) => sum + length, 0));
+  let at = 0;
+  for (const part of parts) {
+    pages.set(part, at);
+    at += part.length;
+  }
+  return pages;
 }
 
 /** Frames bring their neighbours along; those that were not asked for (or were overwritten since) are left out. */
