@@ -17,7 +17,7 @@ console.log(new TextDecoder().decode(await notes.read(36, 17)), notes.status().r
 
 // Writing is local and durable; a push makes it one atomic commit that exactly one writer can win.
 const before = notes.snapshot();
-await notes.write(0, new TextEncoder().encode("THE SECOND"));
+await notes.write(0, new TextEncoder().encode("THE OTHER"));
 console.log(await notes.push());
 
 // A snapshot keeps its bytes for ever; a reader moves on by learning only what changed.

@@ -19,6 +19,6 @@ describe("examples", () => {
     expect(run.stderr).toBe("");
     expect(run.status).toBe(0);
     expect(run.stdout).toContain("the first version");
-    expect(run.stdout).toContain("THE SECOND version");
+    expect(run.stdout).toContain("THE OTHER version");
   });
 });

@@ -17,7 +17,7 @@ const manifest: { exports: Record<string, { types: string; default: string } | s
 
 /** The source of each entry, from the build's own list: "./node" → dist/node.js → src/node/index.ts. */
 const sources = new Map(
-  [...readText("tsup.config.ts").matchAll(/"?([a-z0-9-]+)"?: "((?:src|vfs|server)\/[^"]+\.ts)"/g)].map(
+  [...readText("tsup.config.ts").matchAll(/"?([a-z0-9-]+)"?: "((?:src|vfs|server|test)\/[^"]+\.ts)"/g)].map(
     (m) => [m[1] ?? "", m[2] ?? ""],
   ),
 );
