@@ -24,7 +24,6 @@ export type { FrameEncoder } from "./format/frame-encoder.ts";
 export { PageSet } from "./format/page-set.ts";
 export type { BlockFile, BlockFileSystem } from "./local/block-file.ts";
 export { MemoryBlockFileSystem } from "./local/memory-block-file.ts";
-export { scriptedFaults, seededFaults } from "./remote/fault-plans.ts";
 export { MemoryObjectStore } from "./remote/memory-store.ts";
 export type {
   Body,
