@@ -62,7 +62,8 @@ async function fetchJump(options: ChainFetchOptions, jump: JumpStep): Promise<Ch
       },
     );
   }
-  const headerLength = bytes.length >= COMMIT_PREFIX_BYTES ? commitHeaderLength(bytes) : 0;
+  const headerLength =
+    bytes.length >= COMMIT_PREFIX_BYTES ? commitHeaderLength(bytes, { volume, lsn: jump.lsn }) : 0;
   if (bytes.length < headerLength) bytes = await extend(store, key, bytes, headerLength, signal);
   const commit = decodeCommit(bytes, codecs.hash, { volume, lsn: jump.lsn });
   const { header } = commit;

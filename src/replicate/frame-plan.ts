@@ -107,16 +107,17 @@ export function* loadCommits(
   const keys = missing.map((lsn) => commitKey(directory.volumeOf(lsn), lsn));
   const starts = yield keys.map((key) => ({ key, offset: 0, length: COMMIT_GUESS }));
   const whole: Uint8Array[] = missing.map((lsn, i) => present(context, starts[i], lsn, keys[i]!));
-  const longer = missing
-    .map((_, i) => i)
-    .filter(
-      (i) => whole[i]!.length >= COMMIT_PREFIX_BYTES && whole[i]!.length < commitHeaderLength(whole[i]!),
-    );
+  const lengths = missing.map((lsn, i) =>
+    whole[i]!.length < COMMIT_PREFIX_BYTES
+      ? 0 // decoding says what is wrong
+      : commitHeaderLength(whole[i]!, { volume: directory.volumeOf(lsn), lsn }),
+  );
+  const longer = missing.map((_, i) => i).filter((i) => whole[i]!.length < lengths[i]!);
   if (longer.length > 0) {
     const rest = yield longer.map((i) => ({
       key: keys[i]!,
       offset: whole[i]!.length,
-      length: commitHeaderLength(whole[i]!) - whole[i]!.length,
+      length: lengths[i]! - whole[i]!.length,
     }));
     longer.forEach((i, k) => {
       whole[i] = concat(whole[i]!, present(context, rest[k], missing[i]!, keys[i]!));

@@ -69,6 +69,7 @@ export class PageStore {
   readonly #log: ReplicaLog;
   readonly #caches = new Map<number, Promise<PageCache>>();
   readonly #volumes = new Map<VolumeId, Promise<Volume>>();
+  readonly #clones = new Map<VolumeId, Semaphore>();
   #flushWaits = false;
   #closed = false;
 
@@ -157,8 +158,7 @@ export class PageStore {
     const asId = parseVolumeId(name);
     const id = asId ?? (await resolveTag(this.#remote, this.#codecs, checkTagName(name), signal));
     if (id === undefined) throw await this.#unknownTag(name, signal);
-    let replica = this.#log.find(id);
-    if (replica === undefined || maybeCutOff(replica)) replica = await this.#clone(id, signal);
+    const replica = await this.#cloneOnce(id, signal);
     if (asId === undefined) this.#log.addTag(replica, name);
     return this.#openReplica(replica);
   }
@@ -208,6 +208,19 @@ export class PageStore {
     await this.close();
   }
 
+  /** Callers that want the same volume at once wait for one another; whoever comes after a success finds it there. */
+  async #cloneOnce(id: VolumeId, options: Options): Promise<Replica> {
+    let turn = this.#clones.get(id);
+    if (turn === undefined) {
+      turn = new Semaphore(1, `cloning volume ${id}`);
+      this.#clones.set(id, turn);
+    }
+    return turn.run(async () => {
+      const replica = this.#log.find(id);
+      return replica === undefined || maybeCutOff(replica) ? this.#clone(id, options) : replica;
+    }, options.signal);
+  }
+
   async #clone(id: VolumeId, options: Options): Promise<Replica> {
     const [bytes, head] = await Promise.all([
       this.#remote.get(manifestKey(id), options),
@@ -223,7 +236,15 @@ export class PageStore {
       );
     }
     decodeManifest(bytes, { volume: id });
-    const replica = this.#log.find(id) ?? this.#log.addVolume(bytes);
+    let replica = this.#log.find(id);
+    // The log proves the manifest: one that came damaged when a clone was begun never got further.
+    if (replica !== undefined && !equalBytes(replica.manifestBytes, bytes)) {
+      this.#volumes.delete(id);
+      this.#contexts.delete(replica);
+      this.#log.forget(replica);
+      replica = undefined;
+    }
+    replica ??= this.#log.addVolume(bytes);
     await this.#openReplica(replica);
     await pull(this.#contexts.get(replica)!, { ...options, head });
     return replica;
@@ -349,6 +370,10 @@ export class PageStore {
   #check(): void {
     if (this.#closed) throw new PagefoldError("closed", "this store was closed; open it again");
   }
+}
+
+function equalBytes(a: Uint8Array, b: Uint8Array): boolean {
+  return a.length === b.length && a.every((byte, i) => byte === b[i]);
 }
 
 /**
