@@ -26,6 +26,12 @@ import type { CodecReply, CodecRequest, DecodeReply, EncodeReply } from "./codec
 /** Jobs done on the calling thread before workers are started: a small commit is over by then. */
 const INLINE_JOBS = 2;
 
+/**
+ * Page bytes lie outside of the heap, so what a worker leaves behind is small objects that keep large buffers alive: a young generation of
+ * Node's own size would let hundreds of megabytes of them pile up before they are collected.
+ */
+const YOUNG_GENERATION_MB = 2;
+
 /** The built worker script: beside this module in the package, in `dist` when running from source. */
 function workerScript(): string | undefined {
   const places = [
@@ -135,7 +141,7 @@ class CodecThread {
   alive = true;
 
   constructor(script: string) {
-    this.#worker = new Worker(script);
+    this.#worker = new Worker(script, { resourceLimits: { maxYoungGenerationSizeMb: YOUNG_GENERATION_MB } });
     this.#worker.unref();
     this.#worker.on("message", (reply: CodecReply) => this.#settle(reply));
     this.#worker.on("error", (error) => this.#died(error));

@@ -7,12 +7,17 @@ interface ZstdZlib {
     bytes: Uint8Array,
     options: { params: Record<number, number>; chunkSize: number },
   ): Uint8Array;
-  zstdDecompressSync(bytes: Uint8Array, options: { maxOutputLength: number; chunkSize: number }): Uint8Array;
+  zstdDecompressSync(bytes: Uint8Array, options: { maxOutputLength: number }): Uint8Array;
   constants: { ZSTD_c_compressionLevel: number };
 }
 
-/** More than a frame can take, so that its bytes come in one piece. */
-const SLACK_BYTES = 4096;
+/**
+ * More than `length` bytes can take compressed, in one piece: output that fills its last chunk to the byte makes Node (24.21 at least) append
+ * an empty frame of nine bytes.
+ */
+function compressChunk(length: number): number {
+  return length + Math.ceil(length / 128) + 1024;
+}
 
 /** undefined where this runtime has none. */
 export function nativeZstd(): NativeZstd | undefined {
@@ -24,9 +29,8 @@ export function nativeZstd(): NativeZstd | undefined {
     compress: (bytes, level) =>
       zstdCompressSync(bytes, {
         params: { [constants.ZSTD_c_compressionLevel]: level },
-        chunkSize: bytes.length + SLACK_BYTES,
+        chunkSize: compressChunk(bytes.length),
       }),
-    decompress: (bytes, maxLength) =>
-      zstdDecompressSync(bytes, { maxOutputLength: maxLength, chunkSize: maxLength + SLACK_BYTES }),
+    decompress: (bytes, maxLength) => zstdDecompressSync(bytes, { maxOutputLength: maxLength }),
   };
 }
