@@ -265,7 +265,7 @@ async function enumerate(seed: number, workload: Workload, tally: Tally): Promis
     for (const crash of crashesOf(workload, disk, all, random)) {
       tally.crashes++;
       if (crash.lateAt !== undefined) tally.late++;
-      const twice = random() < 0.01;
+      const twice = tally.crashes % 50 === 0;
       try {
         const remote = await remoteOf(workload, crash);
         const files = disk.files.clone();
