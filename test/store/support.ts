@@ -13,11 +13,14 @@ import { SimRuntime } from "../sim/runtime.ts";
 export const codecs = await loadCodecs();
 export { testSeed };
 
+/** Every store has randomness of its own, or two of them would make the same ids. */
+let stores = 0;
+
 export function openStore(
   remote: ObjectStore,
   options: Omit<Partial<PageStoreOptions>, "remote"> = {},
 ): Promise<PageStore> {
-  return PageStore.open({ remote, codecs, runtime: new SimRuntime(testSeed), ...options });
+  return PageStore.open({ remote, codecs, runtime: new SimRuntime(testSeed + 7919 * ++stores), ...options });
 }
 
 export interface Request {
@@ -34,7 +37,10 @@ export class WatchedStore {
   mostAtOnce = 0;
   #now = 0;
 
-  constructor(inner: ObjectStore = new MemoryObjectStore(), runtime = new SimRuntime(testSeed)) {
+  constructor(
+    inner: ObjectStore = new MemoryObjectStore(),
+    runtime = new SimRuntime(testSeed + 7919 * ++stores),
+  ) {
     this.runtime = runtime;
     const slow = async <T>(request: Request, work: () => Promise<T>): Promise<T> => {
       this.requests.push(request);
