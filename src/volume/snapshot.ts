@@ -2,6 +2,7 @@
  * An immutable view of a volume: the same bytes for ever, whatever is pushed, pulled or evicted meanwhile. Reads are synchronous
  * where the pages are resident; a miss is planned here and carried out by whoever can wait for the network.
  */
+import { assert } from "../base/assert.ts";
 import type { Lsn, PageCount } from "../base/brand.ts";
 import { PagefoldError, throwIfAborted } from "../base/errors.ts";
 import { PageSet } from "../format/page-set.ts";
@@ -53,7 +54,8 @@ export class Snapshot implements PageView {
   readonly table: PageTable;
   /** Compared with the replica's to find out whether it moved on; undefined for a past state. */
   readonly epoch: number | undefined;
-  readonly #commits: ReadonlyMap<number, LocalCommit>;
+  /** In the order of their sequence numbers, which have no gaps. Shared with the replica: nothing here costs time per commit. */
+  readonly #commits: readonly LocalCommit[];
   readonly #release: () => void;
   #closed = false;
 
@@ -65,13 +67,13 @@ export class Snapshot implements PageView {
     this.lsn = state.lsn;
     this.table = state.table;
     this.epoch = state.epoch;
-    this.#commits = new Map(state.commits.map((commit) => [commit.sequence, commit]));
+    this.#commits = state.commits;
     this.#release = context.log.hold(state.commits);
   }
 
   /** How many local commits, not pushed when the snapshot was taken, it shows on top of `lsn`. */
   get localCommits(): number {
-    return this.#commits.size;
+    return this.#commits.length;
   }
 
   tryRead(offset: number, into: Uint8Array): boolean {
@@ -196,7 +198,9 @@ export class Snapshot implements PageView {
   #readLocal(page: number, sequence: number, start: number, into: Uint8Array): void {
     const { log, replica } = this.context;
     const whole = into.length === this.pageSize ? into : new Uint8Array(this.pageSize);
-    log.readPage(replica, this.#commits.get(sequence)!, page, whole);
+    const commit = this.#commits[sequence - (this.#commits[0]?.sequence ?? 0)];
+    assert(commit?.sequence === sequence, `a snapshot without its local commit ${sequence}`);
+    log.readPage(replica, commit, page, whole);
     if (whole !== into) into.set(whole.subarray(start, start + into.length));
   }
 }
