@@ -6,7 +6,7 @@
 import { GetObjectCommand, PutObjectCommand } from "@aws-sdk/client-s3";
 import { PagefoldError } from "../base/errors.ts";
 import type { Runtime } from "../base/runtime.ts";
-import { retryDelayMs } from "../remote/with-retry.ts";
+import { repeated, retryDelayMs } from "../remote/with-retry.ts";
 import { abortable, collect, isAbsent } from "./s3-client.ts";
 import { isAmbiguous, readFailure, s3Error } from "./s3-errors.ts";
 import { ATTEMPT_KEY, type Target } from "./s3-upload.ts";
@@ -39,15 +39,18 @@ export async function createIfAbsent(
       const failure = readFailure(error);
       if (failure.status === 412) {
         // A first sending may have been repeated, by the SDK or by us, after its success was lost.
-        const repeated = failure.attempts > 1 || attempt > 1;
-        return repeated && (await isOurs(target, body, signal)) ? "created" : "exists";
+        const sentBefore = failure.attempts > 1 || attempt > 1;
+        return sentBefore && (await isOurs(target, body, signal)) ? "created" : "exists";
       }
       if (failure.status === 409 && attempt < CONFLICT_ATTEMPTS) {
         await runtime.sleep(retryDelayMs(attempt, 20, 1000, runtime.random()), signal);
         continue;
       }
       if (failure.status === 501 || failure.status === 405) throw conditionRejected(target, error);
-      if (signal?.aborted || !isAmbiguous(failure)) throw error;
+      if (signal?.aborted || !isAmbiguous(failure)) {
+        const sentBefore = failure.attempts > 1 || attempt > 1;
+        throw sentBefore ? repeated(s3Error(error, target.what, `s3://${bucket}`)) : error;
+      }
       const ours = await isOurs(target, body, signal).catch(() => undefined);
       // Absent, or not to be found out: the request may still be on its way.
       if (ours === undefined) throw error;

@@ -5,7 +5,7 @@
  * A conditional create may have come through although its answer was lost; the repetition then answers "exists", and that is
  * what the caller gets: it reads the object back and compares.
  */
-import { abortedError, isPagefoldError, throwIfAborted } from "../base/errors.ts";
+import { abortedError, isPagefoldError, PagefoldError, throwIfAborted } from "../base/errors.ts";
 import { noopRecorder, type Recorder } from "../base/recorder.ts";
 import type { Runtime } from "../base/runtime.ts";
 import { isWhole } from "./body.ts";
@@ -37,6 +37,19 @@ export function retryDelayMs(
   return bound * (0.25 + 0.75 * random);
 }
 
+/**
+ * The same failure, marked: an earlier attempt of the call failed without an answer and may yet be carried out, so a refusal of a later one
+ * says nothing of it.
+ */
+export function repeated(error: PagefoldError): PagefoldError {
+  const { code, message, retryable } = error;
+  return new PagefoldError(code, message, {
+    cause: error,
+    details: { ...error.details, repeated: true },
+    retryable,
+  });
+}
+
 export function withRetry(store: ObjectStore, options: RetryOptions): ObjectStore {
   const { runtime, attempts = 5, baseDelayMs = 50, maxDelayMs = 5000, recorder = noopRecorder } = options;
 
@@ -50,7 +63,8 @@ export function withRetry(store: ObjectStore, options: RetryOptions): ObjectStor
       try {
         return await work();
       } catch (error) {
-        if (!isPagefoldError(error) || !error.retryable) throw error;
+        if (!isPagefoldError(error)) throw error;
+        if (!error.retryable) throw attempt === 1 ? error : repeated(error);
         if (attempt >= attempts) {
           recorder.count("remote.retry.exhausted");
           throw error;

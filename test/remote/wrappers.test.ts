@@ -99,6 +99,20 @@ describe("retry", () => {
     expect(await store.get("k")).toEqual(bytes("ours"));
   });
 
+  it("invariant 3: a refusal after an unanswered attempt says that the first may still arrive", async () => {
+    const runtime = new VirtualRuntime();
+    const refusal = new PagefoldError("forbidden", "no");
+    const plan = scriptedFaults([
+      { operation: "put", fault: { kind: "late", ms: 60_000 } },
+      { operation: "put", nth: 2, fault: { kind: "fail-before", error: refusal } },
+    ]);
+    const store = withRetry(withFaults(new MemoryObjectStore(), plan, { runtime }), { runtime });
+    await expect(store.put("k", bytes("ours"), { ifAbsent: true })).rejects.toMatchObject({
+      code: "forbidden",
+      details: { repeated: true },
+    });
+  });
+
   it("sends a stream once", async () => {
     const runtime = new VirtualRuntime();
     const store = withRetry(withFaults(new MemoryObjectStore(), down("put", 1), { runtime }), { runtime });

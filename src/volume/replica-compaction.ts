@@ -1,0 +1,92 @@
+/**
+ * Compaction of a local store's log: which records must be written again, and how. The rest of the log, what was pushed, dropped or never
+ * committed, is left behind.
+ */
+import { assert } from "../base/assert.ts";
+import type { Hash, Lsn } from "../base/brand.ts";
+import { encodeRollup } from "../format/rollup-codec.ts";
+import type { RecordRef } from "../local/record-log.ts";
+import {
+  encodeIntentRecord,
+  encodeSpillRecord,
+  encodeSyncRecord,
+  encodeTagRecord,
+  encodeVolumeRecord,
+  RecordType,
+  type SyncRecord,
+} from "../local/replica-records.ts";
+import type { Replica, StoredBatch } from "./replica.ts";
+
+export type AppendRecord = (type: number, parts: readonly Uint8Array[]) => RecordRef;
+
+/** Where a batch's record is, and its pages in it. */
+export interface BatchPlace {
+  readonly ref: RecordRef;
+  readonly dataOffset: number;
+}
+
+export interface LiveRecords {
+  readonly replicas: Iterable<Replica>;
+  /** Spilled batches of transactions that are open now. */
+  readonly uncommitted: Iterable<StoredBatch>;
+  /** Batches that only open snapshots still read. */
+  readonly held: Iterable<StoredBatch>;
+  /** The payload of the record that a batch is in. */
+  payload(batch: StoredBatch): Uint8Array;
+}
+
+/** Writes everything that must survive, in an order that replays to the same replicas; answers where the batches are now. */
+export function writeLive(live: LiveRecords, append: AppendRecord): Map<StoredBatch, BatchPlace> {
+  const moved = new Map<StoredBatch, BatchPlace>();
+  for (const replica of live.replicas) {
+    const { handle, state } = replica;
+    append(RecordType.volume, [encodeVolumeRecord({ handle, manifest: replica.manifestBytes })]);
+    for (const tag of replica.tags) append(RecordType.tag, [encodeTagRecord({ handle, tag })]);
+    if (state.baseHeader !== undefined)
+      append(RecordType.sync, [encodeSyncRecord(wholeSync(replica, state.baseHeader))]);
+    for (const commit of state.commits) {
+      // All but the last were spilled; the last is the commit record itself. Records are copied as they stand.
+      for (const batch of commit.batches) {
+        const type = batch === commit.batches.at(-1) ? RecordType.commit : RecordType.spill;
+        moved.set(batch, { ref: append(type, [live.payload(batch)]), dataOffset: batch.dataOffset });
+      }
+    }
+    if (state.intent !== undefined) append(RecordType.intent, [encodeIntentRecord(state.intent)]);
+  }
+  // A transaction that is still open may yet commit these: they keep its number.
+  for (const batch of live.uncommitted) {
+    moved.set(batch, {
+      ref: append(RecordType.spill, [live.payload(batch)]),
+      dataOffset: batch.dataOffset,
+    });
+  }
+  // Only open snapshots still read these: spills that no commit will ever name (transaction 0).
+  for (const batch of live.held) {
+    if (moved.has(batch)) continue;
+    const head = encodeSpillRecord({ handle: 0, transaction: 0 }, batch.pages, batch.sums);
+    const ref = append(RecordType.spill, [head, live.payload(batch).subarray(batch.dataOffset)]);
+    moved.set(batch, { ref, dataOffset: head.length });
+  }
+  return moved;
+}
+
+/** The whole page table of a replica as one rollup from LSN 0. */
+function wholeSync(replica: Replica, header: Uint8Array): SyncRecord {
+  const { base } = replica.state;
+  const writers = [...base.table.byValue(base.pageCount)]
+    .sort(([a], [b]) => b - a)
+    .map(([lsn, pages]) => ({ lsn: lsn as Lsn, hash: hashOf(replica, lsn as Lsn), pages }));
+  const rollup = { from: 0 as Lsn, to: base.lsn, lowestPageCount: base.pageCount, writers };
+  return {
+    handle: replica.handle,
+    whole: true,
+    header,
+    rollups: [{ from: rollup.from, to: rollup.to, bytes: encodeRollup(rollup) }],
+  };
+}
+
+function hashOf(replica: Replica, lsn: Lsn): Hash {
+  const hash = replica.directory.hash(lsn);
+  assert(hash !== undefined, `no hash for commit ${lsn}, which wrote pages of the replica`);
+  return hash;
+}
