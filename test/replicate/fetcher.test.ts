@@ -236,7 +236,8 @@ describe("failures", () => {
 
   it("nor does a page read ahead whose commit or index is gone", async () => {
     const remote = new MemoryObjectStore();
-    const writer = await (await openStore(remote)).createVolume({ pageSize: 512 });
+    const settings = { frameBytes: 512 };
+    const writer = await (await openStore(remote, { settings })).createVolume({ pageSize: 512 });
     await writer.write(0, randomBytes(512 * 64, 3));
     await writer.push();
     await writer.write(512 * 40, randomBytes(512 * 4, 4));
