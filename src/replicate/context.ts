@@ -14,8 +14,8 @@ import type { ObjectStore } from "../remote/object-store.ts";
 import type { ChainStep } from "../volume/remote-state.ts";
 import type { Replica } from "../volume/replica.ts";
 import type { ReplicaLog } from "../volume/replica-log.ts";
+import type { FramePlanContext } from "./commit-lookup.ts";
 import type { Fetcher } from "./fetcher.ts";
-import type { FramePlanContext } from "./frame-plan.ts";
 
 export interface CommitEvent {
   readonly volume: string;

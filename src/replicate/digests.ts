@@ -9,7 +9,7 @@ import { DIGEST_BYTES } from "../format/hash.ts";
 import type { PageSet } from "../format/page-set.ts";
 import type { FetchPlan } from "../volume/fetch-plan.ts";
 import type { PageTable } from "../volume/page-table.ts";
-import { type FramePlanContext, loadCommits, loadIndexes, placeOf } from "./frame-plan.ts";
+import { type FramePlanContext, loadCommits, loadIndexes, placeOf } from "./commit-lookup.ts";
 
 /** The digest of a page that is at hand without a fetch, written to `out` at `offset`; false where it is not. */
 export type ResidentDigest = (page: PageIdx, lsn: Lsn, out: Uint8Array, offset: number) => boolean;

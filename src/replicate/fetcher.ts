@@ -7,12 +7,11 @@ import type { Recorder } from "../base/recorder.ts";
 import { Semaphore } from "../base/semaphore.ts";
 import type { ObjectStore } from "../remote/object-store.ts";
 import type { FetchPlan, RangeRequest } from "../volume/fetch-plan.ts";
+import { type FramePlanContext, knownRange } from "./commit-lookup.ts";
 import {
   type FrameGroup,
-  type FramePlanContext,
   type FrameTask,
   groupFrames,
-  knownRange,
   openGroup,
   type PageSink,
   resolveFrames,

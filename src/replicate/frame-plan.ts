@@ -4,23 +4,20 @@
  */
 import type { Lsn, PageIdx, VolumeId } from "../base/brand.ts";
 import { PagefoldError } from "../base/errors.ts";
-import type { Codecs } from "../format/codecs.ts";
-import {
-  COMMIT_PREFIX_BYTES,
-  commitHeaderLength,
-  type DecodedCommit,
-  decodeCommit,
-} from "../format/commit-codec.ts";
+import type { DecodedCommit } from "../format/commit-codec.ts";
 import { decodeFrame } from "../format/frame.ts";
-import { commitKey, segmentKey } from "../format/keys.ts";
 import type { FrameRef, ReadIndex, SegmentRef } from "../format/model.ts";
 import { PageSet } from "../format/page-set.ts";
-import { decodeReadIndex } from "../format/segment-codec.ts";
 import type { CommitDirectory } from "../volume/commit-directory.ts";
-import type { FetchPlan, RangeAnswers, RangeRequest } from "../volume/fetch-plan.ts";
-
-/** Enough for the header and small frames of an ordinary commit in one request. */
-const COMMIT_GUESS = 16_384;
+import type { FetchPlan, RangeRequest } from "../volume/fetch-plan.ts";
+import {
+  type FramePlanContext,
+  fetchRanges,
+  loadCommits,
+  loadIndexes,
+  placeOf,
+  segmentName,
+} from "./commit-lookup.ts";
 
 /** Pages to be had of one commit: all of them were written last by `lsn` in the state at hand. */
 export interface WantedPages {
@@ -54,90 +51,9 @@ export interface FrameGroup {
 /** Receives verified pages that `lsn` wrote; `bytes` holds them back to back, in the order of `pages`. */
 export type PageSink = (lsn: Lsn, pages: PageSet, bytes: Uint8Array) => void;
 
-/** What the plans need to know of a volume. */
-export interface FramePlanContext {
-  readonly directory: CommitDirectory;
-  readonly codecs: Codecs;
-  readonly storeUrl: string;
-}
-
-/** The bytes of a range where an earlier request brought them along. */
-export function knownRange(
-  directory: CommitDirectory,
-  { key, offset, length }: RangeRequest,
-): Uint8Array | undefined {
-  const start = directory.start(key);
-  return start === undefined || start.length < offset + length
-    ? undefined
-    : start.subarray(offset, offset + length);
-}
-
-/** Ranges in their order; only those that are not at hand are fetched. */
-function* fetchRanges(
-  directory: CommitDirectory,
-  requests: readonly RangeRequest[],
-): FetchPlan<RangeAnswers> {
-  const known = requests.map((request) => knownRange(directory, request));
-  const missing = requests.filter((_, i) => known[i] === undefined);
-  if (missing.length === 0) return known;
-  const answers = yield missing;
-  let next = 0;
-  return known.map((bytes) => bytes ?? answers[next++]);
-}
-
 /** Hands over pages that are all zeros. */
 export function sinkZeros(zeroed: readonly WantedPages[], pageSize: number, sink: PageSink): void {
   for (const { lsn, pages } of zeroed) sink(lsn, pages, new Uint8Array(pages.size * pageSize));
-}
-
-/** The commits of some LSNs: from the directory, else fetched (one batch, rarely two) and, where their hashes are known, verified. */
-export function* loadCommits(
-  context: FramePlanContext,
-  lsns: Iterable<Lsn>,
-): FetchPlan<Map<Lsn, DecodedCommit>> {
-  const { directory, codecs } = context;
-  const commits = new Map<Lsn, DecodedCommit>();
-  const missing: Lsn[] = [];
-  for (const lsn of lsns) {
-    const known = directory.commit(lsn);
-    if (known === undefined) missing.push(lsn);
-    else commits.set(lsn, known);
-  }
-  if (missing.length === 0) return commits;
-  const keys = missing.map((lsn) => commitKey(directory.volumeOf(lsn), lsn));
-  const starts = yield keys.map((key) => ({ key, offset: 0, length: COMMIT_GUESS }));
-  const whole: Uint8Array[] = missing.map((lsn, i) => present(context, starts[i], lsn, keys[i]!));
-  const lengths = missing.map((lsn, i) =>
-    whole[i]!.length < COMMIT_PREFIX_BYTES
-      ? 0 // decoding says what is wrong
-      : commitHeaderLength(whole[i]!, { volume: directory.volumeOf(lsn), lsn }),
-  );
-  const longer = missing.map((_, i) => i).filter((i) => whole[i]!.length < lengths[i]!);
-  if (longer.length > 0) {
-    const rest = yield longer.map((i) => ({
-      key: keys[i]!,
-      offset: whole[i]!.length,
-      length: lengths[i]! - whole[i]!.length,
-    }));
-    longer.forEach((i, k) => {
-      whole[i] = concat(whole[i]!, present(context, rest[k], missing[i]!, keys[i]!));
-    });
-  }
-  missing.forEach((lsn, i) => {
-    const hash = directory.hash(lsn);
-    const commit = decodeCommit(whole[i]!, codecs.hash, {
-      volume: directory.volumeOf(lsn),
-      lsn,
-      ...(hash === undefined ? {} : { hash }),
-    });
-    // One whose hash nobody has named yet is the caller's to prove first.
-    if (hash !== undefined) {
-      directory.learn(commit);
-      if (commit.frames.length > 0) directory.learnStart(keys[i]!, whole[i]!);
-    }
-    commits.set(lsn, commit);
-  });
-  return commits;
 }
 
 /** Where wanted pages are: in frames, or nowhere, because their commit made them zeros. */
@@ -312,70 +228,6 @@ function segmentsOf(commit: DecodedCommit, pages: PageSet): SegmentPages[] {
   return found;
 }
 
-/** The read indexes of some segments, in their order; those not known yet are fetched in one batch. */
-export function* loadIndexes(
-  context: FramePlanContext,
-  segments: readonly { readonly commit: DecodedCommit; readonly ordinal: number }[],
-): FetchPlan<ReadIndex[]> {
-  const { directory, codecs } = context;
-  const found = segments.map(({ commit, ordinal }) => directory.index(commit.header.lsn, ordinal));
-  const missing = segments.filter((_, i) => found[i] === undefined);
-  if (missing.length === 0) return found as ReadIndex[];
-  const requests = missing.map(({ commit, ordinal }) => {
-    const { key, base } = placeOf(directory, commit, ordinal);
-    const { index } = commit.header.segments[ordinal]!;
-    return { key, offset: base + index.offset, length: index.length };
-  });
-  const answers = yield* fetchRanges(directory, requests);
-  const loaded = missing.map(({ commit, ordinal }, i) => {
-    const segment = commit.header.segments[ordinal]!;
-    const { header } = commit;
-    const bytes = answers[i];
-    const where = {
-      volume: header.volume,
-      lsn: header.lsn,
-      segment: segmentName(segment),
-      key: requests[i]!.key,
-    };
-    if (bytes === undefined) {
-      throw new PagefoldError(
-        "corrupt",
-        `segment ${where.segment} of commit ${where.lsn} of volume ${where.volume} is missing in ${context.storeUrl}; other pages are still readable: ` +
-          "restore the object from a copy of the store",
-        { details: where },
-      );
-    }
-    if (bytes.length !== segment.index.length || codecs.hash.blake3(bytes) !== segment.indexHash) {
-      directory.forgetStart(where.key);
-      throw new PagefoldError(
-        "corrupt",
-        `the read index of segment ${where.segment} of commit ${where.lsn} of volume ${where.volume} does not match its hash; ` +
-          "other pages are still readable: restore the object from a copy of the store",
-        { details: where },
-      );
-    }
-    const index = decodeReadIndex(bytes, segment);
-    directory.learnIndex(header.lsn, ordinal, index, bytes.length);
-    return index;
-  });
-  let next = 0;
-  return found.map((index) => index ?? loaded[next++]!);
-}
-
-/** The object that holds a segment, and where in it the segment starts. */
-export function placeOf(
-  directory: CommitDirectory,
-  commit: DecodedCommit,
-  ordinal: number,
-): { key: string; base: number } {
-  const { header, frames } = commit;
-  const { id } = header.segments[ordinal]!;
-  const volume = directory.volumeOf(header.lsn);
-  return id === undefined
-    ? { key: commitKey(volume, header.lsn), base: frames.offset }
-    : { key: segmentKey(volume, header.lsn, id), base: 0 };
-}
-
 function framesOf(
   directory: CommitDirectory,
   { commit, ordinal, pages }: SegmentPages,
@@ -406,31 +258,11 @@ function framesOf(
   });
 }
 
-function segmentName(segment: SegmentRef): string {
-  return segment.id ?? "inline";
-}
-
 function lyingIndex(volume: VolumeId, lsn: Lsn, segment: SegmentRef, page: PageIdx): PagefoldError {
   return new PagefoldError(
     "corrupt",
     `the read index of segment ${segmentName(segment)} of commit ${lsn} of volume ${volume} lacks page ${page} that the commit says it holds`,
     { details: { volume, lsn, segment: segmentName(segment), page } },
-  );
-}
-
-function present(
-  context: FramePlanContext,
-  bytes: Uint8Array | undefined,
-  lsn: Lsn,
-  key: string,
-): Uint8Array {
-  if (bytes !== undefined) return bytes;
-  const volume = context.directory.volumeOf(lsn);
-  throw new PagefoldError(
-    "corrupt",
-    `commit ${lsn} of volume ${volume} is missing in ${context.storeUrl}, though later commits name it; other pages are still readable: ` +
-      "restore the object from a copy of the store",
-    { details: { volume, lsn, key } },
   );
 }
 
@@ -441,11 +273,4 @@ function missingFrame(context: FramePlanContext, task: FrameTask, truncated: boo
       `(frame ${task.frameNo}); other pages are still readable: restore the object from a copy of the store`,
     { details: whereIs(task) },
   );
-}
-
-function concat(a: Uint8Array, b: Uint8Array): Uint8Array {
-  const whole = new Uint8Array(a.length + b.length);
-  whole.set(a);
-  whole.set(b, a.length);
-  return whole;
 }

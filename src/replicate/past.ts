@@ -9,9 +9,9 @@ import type { DecodedCommit } from "../format/commit-codec.ts";
 import { advance, emptyState, type RemoteState } from "../volume/remote-state.ts";
 import { bulkRead } from "./bulk.ts";
 import { fetchChain } from "./chain-fetch.ts";
+import { loadCommits } from "./commit-lookup.ts";
 import type { ReplicaContext } from "./context.ts";
 import { digestsOf } from "./digests.ts";
-import { loadCommits } from "./frame-plan.ts";
 import { checkState } from "./hydrate.ts";
 
 type Options = { readonly signal?: AbortSignal };

@@ -10,15 +10,9 @@ import type { PageCache } from "../local/page-cache.ts";
 import type { FetchPlan } from "../volume/fetch-plan.ts";
 import type { PageTable } from "../volume/page-table.ts";
 import type { PageSupply, Snapshot } from "../volume/snapshot.ts";
+import type { FramePlanContext } from "./commit-lookup.ts";
 import type { Fetcher } from "./fetcher.ts";
-import {
-  type FramePlanContext,
-  loadFrames,
-  type PageSink,
-  resolveFrames,
-  sinkZeros,
-  type WantedPages,
-} from "./frame-plan.ts";
+import { loadFrames, type PageSink, resolveFrames, sinkZeros, type WantedPages } from "./frame-plan.ts";
 import type { PrefetchPolicy } from "./read-ahead.ts";
 
 /** One fault, as it is reported to listeners. */
