@@ -31,8 +31,9 @@ export class PageTable {
   lookup(page: number): number {
     if (page > this.#limit) return 0;
     const i = page - 1;
-    const chunk = this.#chunks[Math.floor(i / CHUNK_PAGES)]!;
-    return typeof chunk === "number" ? chunk : chunk[i % CHUNK_PAGES]!;
+    const chunkNo = Math.floor(i / CHUNK_PAGES);
+    const chunk = this.#chunks[chunkNo]!;
+    return typeof chunk === "number" ? chunk : chunk[i - chunkNo * CHUNK_PAGES]!;
   }
 
   /** A mutable copy that shares every chunk it does not change. */

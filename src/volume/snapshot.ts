@@ -78,11 +78,11 @@ export class Snapshot implements PageView {
 
   tryRead(offset: number, into: Uint8Array): boolean {
     const { pageSize } = this;
-    const inPage = offset % pageSize;
+    // Not `%`: the remainder of doubles is a slow division of its own, the page size a power of two.
+    const index = Math.floor(offset / pageSize);
+    const inPage = offset - index * pageSize;
     // SQLite's way: one whole page, or a part of one.
-    if (inPage + into.length <= pageSize) {
-      return this.#tryPart((offset - inPage) / pageSize + 1, inPage, into);
-    }
+    if (inPage + into.length <= pageSize) return this.#tryPart(index + 1, inPage, into);
     let done = 0;
     while (done < into.length) {
       const start = (offset + done) % pageSize;
