@@ -12,7 +12,8 @@ import { CommitWriter } from "../replicate/commit-writer.ts";
 import { confirmBase } from "../replicate/confirm.ts";
 import type { ReplicaContext } from "../replicate/context.ts";
 import { digestsOf } from "../replicate/digests.ts";
-import { publish, removedDigests, settlePush } from "../replicate/push.ts";
+import { publish, settlePush } from "../replicate/push.ts";
+import { removedDigests } from "../replicate/push-build.ts";
 
 /** Where the bytes come from: a file, a blob, memory. */
 export interface ByteSource {
