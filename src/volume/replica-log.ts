@@ -53,8 +53,11 @@ export class ReplicaLog {
   readonly #table: ReplicaTable;
   /** Spilled batches of transactions that are open now. */
   readonly #uncommitted = new Set<StoredBatch>();
-  /** Batches that open snapshots still read, though their commit was pushed or dropped; with how many do. */
-  readonly #held = new Map<StoredBatch, number>();
+  /**
+   * Commits that open snapshots still read, though they may have been pushed or dropped; with how many do. By the array, which never
+   * changes, so that taking a snapshot costs nothing per commit.
+   */
+  readonly #held = new Map<readonly LocalCommit[], number>();
   #log!: RecordLog;
   /** What compaction left: the log is let grow to twice that. */
   #compactedBytes = 0;
@@ -227,17 +230,15 @@ export class ReplicaLog {
 
   /** Keeps the bytes of some commits readable until the result is called, whatever happens to the commits. */
   hold(commits: readonly LocalCommit[]): () => void {
-    const batches = commits.flatMap((commit) => commit.batches);
-    for (const batch of batches) this.#held.set(batch, (this.#held.get(batch) ?? 0) + 1);
+    if (commits.length === 0) return () => {};
+    this.#held.set(commits, (this.#held.get(commits) ?? 0) + 1);
     let released = false;
     return () => {
       if (released) return;
       released = true;
-      for (const batch of batches) {
-        const holders = this.#held.get(batch)! - 1;
-        if (holders === 0) this.#held.delete(batch);
-        else this.#held.set(batch, holders);
-      }
+      const holders = this.#held.get(commits)! - 1;
+      if (holders === 0) this.#held.delete(commits);
+      else this.#held.set(commits, holders);
     };
   }
 
@@ -267,7 +268,7 @@ export class ReplicaLog {
           {
             replicas: this.#table.all(),
             uncommitted: this.#uncommitted,
-            held: this.#held.keys(),
+            held: this.#heldBatches(),
             payload: (batch) => this.#payload(batch),
           },
           append,
@@ -283,8 +284,15 @@ export class ReplicaLog {
     this.#compactedBytes = this.#log.size;
   }
 
+  #heldBatches(): Set<StoredBatch> {
+    const batches = new Set<StoredBatch>();
+    for (const commits of this.#held.keys())
+      for (const commit of commits) for (const batch of commit.batches) batches.add(batch);
+    return batches;
+  }
+
   #liveBatches(): Set<StoredBatch> {
-    const batches = new Set([...this.#held.keys(), ...this.#uncommitted]);
+    const batches = new Set([...this.#heldBatches(), ...this.#uncommitted]);
     for (const { state } of this.#table.all()) {
       for (const commit of state.commits) for (const batch of commit.batches) batches.add(batch);
     }
