@@ -4,12 +4,15 @@
  * segments are proved by the hashes in the header.
  *
  *     0  4  "PFCM"       6  2  flags, zero        12  4  bands length (those that ride along)
- *     4  2  version      8  4  header length      16  4  inline area length       20  12  zero
+ *     4  2  version      8  4  header length      16  4  inline area length       20  12  check
+ *
+ * The check is the first 12 bytes of BLAKE3 over bytes 0 … 19 and the header: the newest commit is named by no later one yet, and damage to
+ * it must be found all the same.
  */
 import { assert } from "../base/assert.ts";
 import type { Hash, Lsn, VolumeId } from "../base/brand.ts";
 import type { ErrorDetails } from "../base/errors.ts";
-import { ByteReader, ByteWriter, concatBytes, corruptError } from "./bytes.ts";
+import { ByteReader, ByteWriter, concatBytes, corruptError, equalBytes, fromHex } from "./bytes.ts";
 import { headerProblem } from "./commit-check.ts";
 import { readHeader, writeHeader } from "./commit-header.ts";
 import { checkLimit, readMagic, writeMagic } from "./features.ts";
@@ -19,6 +22,7 @@ import type { CommitHeader, Extent } from "./model.ts";
 
 const MAGIC = "PFCM";
 export const COMMIT_PREFIX_BYTES = 32;
+const CHECK_AT = 20;
 
 /** A commit as read from the start of its object. */
 export interface DecodedCommit {
@@ -72,8 +76,9 @@ export function encodeCommit(parts: CommitParts, hasher: Hasher): { bytes: Uint8
   checkLimit(frames.length, LIMITS.inlineAreaBytes, "the commit's inline pages");
   const prefix = new ByteWriter(COMMIT_PREFIX_BYTES);
   writeMagic(prefix, MAGIC);
-  prefix.u16(0).u32(body.length).u32(bandsLength).u32(frames.length).zeros(12);
-  const prefixBytes = prefix.finish();
+  prefix.u16(0).u32(body.length).u32(bandsLength).u32(frames.length);
+  const lengths = prefix.finish();
+  const prefixBytes = concatBytes([lengths, selfCheck(hasher, lengths, body)]);
   return {
     bytes: concatBytes([prefixBytes, body, ...bands, frames]),
     hash: hasher.blake3(prefixBytes, body),
@@ -114,6 +119,14 @@ export function decodeCommit(
   if (expect.hash !== undefined && hash !== expect.hash) {
     throw corruptError("a commit", `its hash is ${hash}, not ${expect.hash} as a later commit says`, details);
   }
+  const check = selfCheck(
+    hasher,
+    bytes.subarray(0, CHECK_AT),
+    bytes.subarray(COMMIT_PREFIX_BYTES, headerLength),
+  );
+  if (!equalBytes(check, bytes.subarray(CHECK_AT, COMMIT_PREFIX_BYTES))) {
+    throw corruptError("a commit", "its header does not match the check in its prefix", details);
+  }
   const reader: ByteReader = new ByteReader(bytes, "a commit", details, COMMIT_PREFIX_BYTES, headerLength);
   const header = readHeader(reader, expect, details);
   reader.end();
@@ -148,11 +161,15 @@ function readPrefix(bytes: Uint8Array, expect: CommitExpectation): Prefix {
   const headerLength = reader.u32("the header's length");
   const bandsLength = reader.u32("the bands' length");
   const framesLength = reader.u32("the inline area's length");
-  reader.zeros(12, "the rest of the prefix");
+  reader.bytes(COMMIT_PREFIX_BYTES - CHECK_AT, "the check");
   reader.check(headerLength <= LIMITS.commitHeaderBytes, `a header of ${headerLength} bytes`);
   reader.check(bandsLength <= LIMITS.commitBandsBytes, `bands of ${bandsLength} bytes`);
   reader.check(framesLength <= LIMITS.inlineAreaBytes, `an inline area of ${framesLength} bytes`);
   return { headerLength, bandsLength, framesLength };
+}
+
+function selfCheck(hasher: Hasher, lengths: Uint8Array, header: Uint8Array): Uint8Array {
+  return fromHex(hasher.blake3(lengths, header)).subarray(0, COMMIT_PREFIX_BYTES - CHECK_AT);
 }
 
 function whereIs(expect: CommitExpectation): ErrorDetails {

@@ -162,7 +162,7 @@ describe("commit object", () => {
     expect(at(12, 0, 0, 0, 255)).toMatch(/^corrupt: .*bands of/);
     expect(at(16, 0, 0, 0, 255)).toMatch(/^corrupt: .*an inline area of/);
     expect(at(8, 0, 0, 0, 4)).toMatch(/^corrupt: .*within its header of/);
-    expect(at(31, 1)).toMatch(/^corrupt: .*rest of the prefix is not zero/);
+    expect(at(31, 1)).toMatch(/^corrupt: .*does not match the check/);
     expect(at(COMMIT_PREFIX_BYTES + 16 + 4, 1)).toMatch(/^unsupported_version: .*features/);
     expect(at(COMMIT_PREFIX_BYTES + 16 + 7, 128)).toMatch(/^unsupported_version: .*0x80000000/);
     expect(LIMITS.commitHeaderBytes).toBe(64 * 1024 * 1024);

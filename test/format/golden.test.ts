@@ -52,7 +52,7 @@ describe("golden files of version 1", () => {
       "e40f1ea778c93a78d42cab7524854b03644a682395f760b97e7044fdd09e355d",
     );
     expect(decodeCommit(read("v1-commit.bin"), hash).hash).toBe(
-      "fefa8783e65187085ab118cf672f3a7e2cdc82cd7b1153cc6cd3b01b35c6dc6f",
+      "f2c53c1e618e33d032c180e162561c9aa721d1c509afee6397dced42fcf8cef3",
     );
     expect(hash.blake3(read("v1-rollup.bin"))).toBe(
       "2da9f881c979f73af2b93ae700568d74cf32267cb7d3a5da2e0acbaf5bc63ddd",
