@@ -10,7 +10,7 @@ import type {
   VolumeId,
 } from "../../src/base/brand.ts";
 import { isPagefoldError, PagefoldError } from "../../src/base/errors.ts";
-import { ByteReader, corruptError } from "../../src/format/bytes.ts";
+import { ByteReader, corruptError, fromHex } from "../../src/format/bytes.ts";
 import { headerProblem } from "../../src/format/commit-check.ts";
 import {
   COMMIT_PREFIX_BYTES,
@@ -163,8 +163,17 @@ describe("commit object", () => {
     expect(at(16, 0, 0, 0, 255)).toMatch(/^corrupt: .*an inline area of/);
     expect(at(8, 0, 0, 0, 4)).toMatch(/^corrupt: .*within its header of/);
     expect(at(31, 1)).toMatch(/^corrupt: .*does not match the check/);
-    expect(at(COMMIT_PREFIX_BYTES + 16 + 4, 1)).toMatch(/^unsupported_version: .*features/);
-    expect(at(COMMIT_PREFIX_BYTES + 16 + 7, 128)).toMatch(/^unsupported_version: .*0x80000000/);
+    // A later version's own commit: its check is right.
+    const from = (offset: number, value: number) => {
+      const bytes = sample.bytes.slice();
+      const end = commitHeaderLength(bytes);
+      bytes[offset] = value;
+      const check = hash.blake3(bytes.subarray(0, 20), bytes.subarray(COMMIT_PREFIX_BYTES, end));
+      bytes.set(fromHex(check).subarray(0, 12), 20);
+      return refused(() => decodeCommit(bytes, hash));
+    };
+    expect(from(COMMIT_PREFIX_BYTES + 16 + 4, 1)).toMatch(/^unsupported_version: .*features/);
+    expect(from(COMMIT_PREFIX_BYTES + 16 + 7, 128)).toMatch(/^unsupported_version: .*0x80000000/);
     expect(LIMITS.commitHeaderBytes).toBe(64 * 1024 * 1024);
   });
 
