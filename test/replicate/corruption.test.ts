@@ -118,21 +118,13 @@ async function meets(
   }
 }
 
-/** The newest commit's header is proved by no other object: see the tests of their own below. */
-async function flippable(key: string): Promise<{ from: number; to: number }> {
-  const bytes = (await objects.get(key))!;
-  const newest = lsnOfCommitKey(key) === volume.status().lsn;
-  return { from: newest ? decodeCommit(bytes, codecs.hash).headerLength : 0, to: bytes.length };
-}
-
 describe("invariant 7: damage to any object", () => {
   it("a flipped bit anywhere", async () => {
     for (const key of keys) {
       if (key.endsWith("/head")) continue;
       const good = (await objects.get(key))!;
-      const { from, to } = await flippable(key);
-      const step = Math.max(1, Math.floor((to - from) / 14));
-      for (let at = from; at < to; at += step) {
+      const step = Math.max(1, Math.floor(good.length / 14));
+      for (let at = 0; at < good.length; at += step) {
         const bad = good.slice();
         bad[at]! ^= 1 << (at % 8);
         const { failed } = await meets(key, bad);

@@ -20,7 +20,7 @@ import {
 } from "./engine-model.ts";
 
 const codecs = await loadCodecs();
-const RUNS = Number(process.env.PAGEFOLD_TEST_RUNS ?? 400);
+const RUNS = Number(process.env.PAGEFOLD_TEST_RUNS ?? 300);
 const REPLICAS_MOST = 4;
 const PAGES_MOST = 40;
 
@@ -412,9 +412,9 @@ const pull = who.map(
     }),
 );
 
-/** A pull whose requests fail or are cut short: it moves whole or not at all. */
+/** A pull whose requests fail, are cut short or come damaged: it moves whole or not at all. */
 const troubledPull = fc
-  .tuple(who, fc.nat(12), fc.constantFrom("fail-before" as const, "truncate" as const))
+  .tuple(who, fc.nat(12), fc.constantFrom("fail-before" as const, "truncate" as const, "flip" as const))
   .map(
     ([n, from, kind]) =>
       new Do(`troubledPull(${n}, ${from}, ${kind})`, async (world) => {
@@ -423,7 +423,8 @@ const troubledPull = fc
         replica.weather = (operation) => {
           if (operation.includes("?") || calls++ < from) return undefined;
           if (kind === "fail-before") return { kind };
-          return operation === "get" ? { kind, keep: 40 } : undefined;
+          if (operation !== "get") return undefined;
+          return kind === "flip" ? { kind, bit: calls * 331 + from } : { kind, keep: 40 };
         };
         const outcome = await outcomeOf(replica.volume.pull());
         replica.weather = undefined;
