@@ -5,8 +5,8 @@
 
 /** A policy that says what else to fetch when pages first … last are missing. */
 export interface PrefetchPolicy {
-  /** The last page to fetch up to; `last` when nothing more is worth it. Called once per fault. */
-  extend(first: number, last: number): number;
+  /** The last page to fetch up to, at most `roomPages` beyond `last`; `last` itself when nothing more is worth it. Called once per fault. */
+  extend(first: number, last: number, roomPages?: number): number;
 }
 
 export interface ReadAheadSettings {
@@ -41,7 +41,7 @@ export class ReadAhead implements PrefetchPolicy {
     this.#settings = settings;
   }
 
-  extend(first: number, last: number): number {
+  extend(first: number, last: number, roomPages = Number.POSITIVE_INFINITY): number {
     const { heads, slackPages, minPages, maxPages } = this.#settings;
     // The wider a reader's window has grown, the larger a stretch of resident pages it may have read through unseen.
     const i = this.#heads.findIndex(
@@ -53,7 +53,7 @@ export class ReadAhead implements PrefetchPolicy {
       return last;
     }
     const [head] = this.#heads.splice(i, 1) as [Head];
-    head.window = Math.min(maxPages, Math.max(minPages, head.window * 2));
+    head.window = Math.min(maxPages, roomPages, Math.max(minPages, head.window * 2));
     head.next = last + head.window + 1;
     this.#heads.unshift(head);
     return last + head.window;

@@ -102,8 +102,8 @@ export class CachingSupply implements PageSupply {
     const start = runtime.monotonic();
     const last = needed.last!;
     // Never so much that it would push out what it is meant to join.
-    const most = last + Math.floor(cache.capacityPages / 16);
-    const until = Math.min(prefetch.extend(needed.first!, last), most, snapshot.pageCount);
+    const room = Math.floor(cache.capacityPages / 16);
+    const until = Math.min(prefetch.extend(needed.first!, last, room), snapshot.pageCount);
     const pages = until > last ? needed.union(snapshot.missing(last + 1, until)) : needed;
     return {
       pages,
