@@ -204,15 +204,18 @@ class FsBlockFile implements BlockFile {
   }
 }
 
-/** `mkdir -p`, each new level made durable in its parent. */
+/** `mkdir -p`, each new level made durable in its parent. Node's own recursive mkdir never returns where a parent exists and refuses (/proc). */
 export function createDirectory(directory: string): void {
   if (fs.statSync(directory, { throwIfNoEntry: false })?.isDirectory()) return;
-  const first = fs.mkdirSync(directory, { recursive: true, mode: 0o700 });
-  if (first === undefined) return;
-  for (let level = directory; ; level = path.dirname(level)) {
-    syncDirectory(path.dirname(level));
-    if (level === first || level === path.dirname(level)) return;
+  const parent = path.dirname(directory);
+  try {
+    fs.mkdirSync(directory, { mode: 0o700 });
+  } catch (e) {
+    if (errnoOf(e) !== "ENOENT" || parent === directory) throw e;
+    createDirectory(parent);
+    fs.mkdirSync(directory, { mode: 0o700 });
   }
+  syncDirectory(parent);
 }
 
 /** Makes entries that were created, renamed or removed in `directory` durable. Does nothing on Windows, which has no such call. */

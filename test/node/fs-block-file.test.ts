@@ -2,7 +2,7 @@ import * as fs from "node:fs";
 import * as os from "node:os";
 import * as path from "node:path";
 import { afterEach, describe, expect, it } from "vitest";
-import { FsBlockFileSystem } from "../../src/node/fs-block-file.ts";
+import { createDirectory, FsBlockFileSystem } from "../../src/node/fs-block-file.ts";
 import { blockFileContract } from "../contracts/block-file.ts";
 
 const made: string[] = [];
@@ -23,6 +23,11 @@ blockFileContract("file system", async () => {
 });
 
 describe("FsBlockFileSystem", () => {
+  it("a directory that cannot be made is an error, not a hang", (context) => {
+    if (!fs.existsSync("/proc/self")) context.skip("no /proc here");
+    expect(() => createDirectory("/proc/pagefold-test/local")).toThrow(/ENOENT|EACCES|EPERM/);
+  });
+
   afterEach(removeAll);
 
   it("is empty where the directory does not exist, and creates it at the first open", async () => {
