@@ -92,7 +92,7 @@ async function framesOf(openStore, inner, facts) {
 async function openForFaults(openStore, remote, { volume, rest }) {
   const store = await openStore(remote, {
     workers: 0,
-    settings: { memoryBytes: 256 * 2 ** 20, readAhead: undefined },
+    settings: { memoryBytes: 32 * 2 ** 20, readAhead: undefined },
   });
   const snapshot = (await store.volume(volume)).snapshot();
   for (const frame of rest) await snapshot.read(frame * pagesPerFrame * pageSize, pageSize);

@@ -10,7 +10,7 @@ export async function hugeRows() {
   const gigabytes = 20 * scale;
   const store = join(dataDirectory, `huge-${gigabytes}gb-v1`);
   const idFile = `${store}.id`;
-  if (!existsSync(idFile)) {
+  if (!existsSync(idFile) || !existsSync(store)) {
     remove(store);
     process.stderr.write(`bench: making a volume of ${gigabytes} GB, once, in ${store}\n`);
     const { stdout } = await runNode(process.execPath, [
