@@ -1,7 +1,7 @@
 import { defineConfig } from "tsup";
 
 // One bundle per public entry point; shared code goes into chunks, so that classes keep one identity.
-export default defineConfig({
+export default defineConfig((options) => ({
   entry: {
     index: "src/index.ts",
     node: "src/node/index.ts",
@@ -35,5 +35,6 @@ export default defineConfig({
   },
   splitting: true,
   sourcemap: true,
-  clean: true,
-});
+  // A build without declarations (`npm start`) leaves those of an earlier one in place.
+  clean: options.dts === false ? ["**/*", "!**/*.d.ts"] : true,
+}));

@@ -7,7 +7,7 @@ export function unreachableStore(url: string, cause: Error): ObjectStore {
     // Not retryable: the store is not opened again behind the caller's back.
     throw new PagefoldError(
       "unavailable",
-      `the store cannot be reached, and this needs it (${cause.message}); open the database again when it is back`,
+      `the store cannot be reached, and this needs it (${cause.message}); try again when it is back`,
       { cause, retryable: false },
     );
   };

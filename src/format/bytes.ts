@@ -88,16 +88,31 @@ export function corruptError(
 ): PagefoldError {
   return new PagefoldError(
     "corrupt",
-    `${what} is damaged: ${problem}; run \`pagefold verify\` to see what else is, and restore the object from a copy`,
+    `${what}${placeText(what, details)} is damaged: ${problem}; restore the object from a copy of the store, then run \`pagefold verify\``,
     { details, ...(cause === undefined ? {} : { cause }) },
   );
 }
 
+/** Which one "a commit" is, as far as the details know; empty where the name says it already. */
+function placeText(what: string, { volume, lsn, tag }: ErrorDetails): string {
+  if (!/^an? /.test(what)) return "";
+  const places = [
+    ...(tag === undefined ? [] : [`"${tag}"`]),
+    ...(lsn === undefined ? [] : [`at LSN ${lsn}`]),
+    ...(volume === undefined ? [] : [`of volume ${volume}`]),
+  ];
+  return places.map((place) => ` ${place}`).join("");
+}
+
 /** The error of stored bytes that a newer version of the format wrote. */
 export function unsupportedError(what: string, problem: string, details: ErrorDetails = {}): PagefoldError {
-  return new PagefoldError("unsupported_version", `${what} ${problem}; update pagefold to read it`, {
-    details,
-  });
+  return new PagefoldError(
+    "unsupported_version",
+    `${what}${placeText(what, details)} ${problem}; update pagefold to read it`,
+    {
+      details,
+    },
+  );
 }
 
 /** Grows as it is written. Values out of range are our own bugs: assertions. */

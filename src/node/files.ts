@@ -64,6 +64,7 @@ export async function exportFile(
   path: string,
   options: ExportOptions & { readonly lsn?: number } = {},
 ): Promise<ExportResult> {
+  await checkTarget(path);
   const temporary = join(dirname(path), `.${basename(path)}.${randomBytes(6).toString("hex")}.tmp`);
   const sink = await FileSink.create(temporary, path);
   try {
@@ -208,6 +209,23 @@ async function refuseLiveJournals(path: string): Promise<void> {
       `${path} has a hot journal: a transaction is open or was cut off; let it finish, or open the database once with SQLite, which rolls it back, and import again`,
       { details: { path: `${path}-journal` } },
     );
+  }
+}
+
+/** Finds out before anything is fetched what would fail at the end. */
+async function checkTarget(path: string): Promise<void> {
+  const target = await stat(path).catch(() => undefined);
+  if (target?.isDirectory() === true) {
+    throw new PagefoldError("invalid", `${path} is a directory; give the name of the file to write`, {
+      details: { path },
+    });
+  }
+  const directory = dirname(path);
+  const parent = await stat(directory).catch(() => undefined);
+  if (parent === undefined) {
+    throw new PagefoldError("not_found", `there is no directory ${directory} for ${path}; create it first`, {
+      details: { path, directory },
+    });
   }
 }
 

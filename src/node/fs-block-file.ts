@@ -262,6 +262,7 @@ export function fsError(verb: string, file: string, e: unknown): PagefoldError {
         `may not ${verb} ${file} (${errno}); check its owner and permissions`,
         options,
       );
+    case "EEXIST":
     case "EISDIR":
     case "ENOTDIR":
     case "ENAMETOOLONG":

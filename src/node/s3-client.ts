@@ -2,6 +2,7 @@
 import { S3Client } from "@aws-sdk/client-s3";
 import { concat } from "../remote/body.ts";
 import type { S3ObjectStoreOptions } from "./s3.ts";
+import { hasOwnMeaning } from "./s3-errors.ts";
 
 export function makeClient(options: S3ObjectStoreOptions): S3Client {
   const { endpoint, credentials } = options;
@@ -32,9 +33,9 @@ export function abortable(signal: AbortSignal | undefined): { abortSignal?: Abor
   return signal === undefined ? {} : { abortSignal: signal };
 }
 
-/** Whether the answer says that there is no such object (rather than no such bucket). */
+/** Whether the answer says that there is no such object, rather than no such bucket or (some servers) no such user. */
 export function isAbsent(name: string, status: number): boolean {
-  return name === "NoSuchKey" || (status === 404 && name !== "NoSuchBucket");
+  return name === "NoSuchKey" || (status === 404 && !hasOwnMeaning(name));
 }
 
 /** At most `limit` bytes of a body, after the first `skip`, in a buffer of their own. `body`: of an answer, which in Node is a stream. */

@@ -27,6 +27,8 @@ const NAMES: Readonly<Record<string, ErrorCode>> = {
   ExpiredToken: "unauthorized",
   ExpiredTokenException: "unauthorized",
   InvalidToken: "unauthorized",
+  // versitygw's answer (404) to an access key that it does not know.
+  XAdminUserNotFound: "unauthorized",
   TokenRefreshRequired: "unauthorized",
   RequestTimeTooSkewed: "unauthorized",
   CredentialsProviderError: "unauthorized",
@@ -95,6 +97,11 @@ export function readFailure(error: unknown): S3Failure {
     attempts: count(e.$metadata?.attempts) ?? 1,
     ...(requestId === "" ? {} : { requestId }),
   };
+}
+
+/** Whether an error's name says more than its HTTP status does. */
+export function hasOwnMeaning(name: string): boolean {
+  return NAMES[name] !== undefined;
 }
 
 /** Whether the request may have taken effect although it failed: no answer, or a server's own failure. */

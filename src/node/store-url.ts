@@ -63,6 +63,14 @@ function fsOptions(options: OpenStoreOptions): { create?: boolean } {
 }
 
 function filePath(url: string): string {
+  // Not an absolute path: a URL would silently make it one below the root.
+  const rest = url.slice("file:".length);
+  if (!rest.startsWith("/") && !rest.startsWith("\\")) {
+    throw new PagefoldError(
+      "invalid",
+      `${shown(url)} is a relative path behind "file:"; write ${JSON.stringify(rest === "" ? "." : rest)} alone, or file:///path`,
+    );
+  }
   try {
     return fileURLToPath(url);
   } catch (error) {

@@ -59,7 +59,23 @@ export async function hydrate(context: ReplicaContext, options: HydrateOptions =
   );
   cache.flush();
   checkState(context, base.lsn, sum.value(), base.stateChecksum);
+  checkKept(context, written.size);
   return { ...result, lsn: base.lsn, stateChecksum: base.stateChecksum };
+}
+
+/**
+ * The disk tier of the cache never fails a reader: on a full disk it stops growing, silently. Whoever hydrates wants the pages to stay.
+ * @throws `quota` when fewer were kept on disk than the volume has
+ */
+function checkKept({ cache, replica }: ReplicaContext, pages: number): void {
+  const { diskPages } = cache.stats();
+  const here = diskPages === 0 ? cache.residentPages(replica.handle) : diskPages;
+  if (here >= pages) return;
+  throw new PagefoldError(
+    "quota",
+    `every page was fetched and proved, but only ${here} of ${pages} found room in the local store; free some space on its disk and hydrate again`,
+    { details: { volume: replica.manifest.volume, pages, kept: here } },
+  );
 }
 
 /** @throws `corrupt` when the pages do not add up to what the commit says. */

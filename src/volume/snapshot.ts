@@ -133,6 +133,8 @@ export class Snapshot implements PageView {
     options: { readonly signal?: AbortSignal } = {},
   ): Promise<Uint8Array> {
     checkRange(offset, length);
+    // What is resident needs no signal; the caller's "no" counts all the same.
+    throwIfAborted(options.signal, "reading the volume");
     const bytes = new Uint8Array(Math.max(0, Math.min(length, this.byteLength - offset)));
     await this.readInto(offset, bytes, options);
     return bytes;

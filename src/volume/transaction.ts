@@ -193,6 +193,11 @@ export class Transaction {
     if (!this.#done) this.#end();
   }
 
+  /** `using`: what was not committed is rolled back, and the next writer has its turn. */
+  [Symbol.dispose](): void {
+    this.rollback();
+  }
+
   #draft(): CommitDraft {
     const { pageCount } = this;
     const zeroed: number[] = [];

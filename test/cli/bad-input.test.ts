@@ -5,6 +5,7 @@ import {
   chmod,
   mkdir,
   open,
+  readdir,
   readFile,
   rename,
   rm,
@@ -302,15 +303,11 @@ describe("the local directory", () => {
     await runJson(["clone", "locked", ...local]);
     // A write that waits for its stdin holds the directory.
     const holder = startCli(["write", "locked", "--offset", "0", ...local], { stdin: "open" });
-    let failure: Awaited<ReturnType<typeof failJson>> | undefined;
-    await until("the directory to be held", async () => {
-      const { code, stderr } = await runCli(["status", "locked", ...local, "--json"]);
-      if (code === 0) return false;
-      failure = (JSON.parse(stderr) as { error: NonNullable<typeof failure> }).error;
-      return true;
-    });
-    expect(failure).toMatchObject({ code: "busy" });
-    expect(`${failure?.message} ${JSON.stringify(failure?.details)}`).toContain(`${holder.child.pid}`);
+    // Asking with the command would take the lock itself, and the holder would be the one to fail.
+    await until("the directory to be held", async () => (await readdir(at("shared-local"))).includes("lock"));
+    const failure = await failJson(["status", "locked", ...local]);
+    expect(failure).toMatchObject({ exit: 1, code: "busy" });
+    expect(`${failure.message} ${JSON.stringify(failure.details)}`).toContain(`${holder.child.pid}`);
     holder.child.kill("SIGKILL");
     await holder.result;
     expect(await runJson(["status", "locked", ...local])).toMatchObject({ state: "clean" });
@@ -338,6 +335,11 @@ describe("the local directory", () => {
       const failure = await failJson(["import", big, "--store", join(disk, "store"), "--tag", "big"]);
       expect(failure).toMatchObject({ exit: 1, code: "quota" });
       expect((await runCli(["read", "small", "--store", join(disk, "store")])).stdout).toBe("s".repeat(5000));
+      // A replica that cannot keep what it fetched is not hydrated, though the pages went by.
+      await runJson(["import", big, "--store", at("roomy"), "--tag", "big"]);
+      const replica = ["big", "--store", at("roomy"), "--local", join(disk, "replica")];
+      expect(await failJson(["hydrate", ...replica])).toMatchObject({ exit: 1, code: "quota" });
+      expect((await runCli(["read", ...replica])).bytes.equals(random)).toBe(true);
     } finally {
       execFileSync("umount", ["-l", disk], { stdio: "ignore" });
     }
@@ -347,9 +349,16 @@ describe("the local directory", () => {
 describe("export", () => {
   it("into a folder that is not there fails and leaves nothing", async () => {
     const failure = await failJson(["export", "shop", at("no", "such", "out.db"), "--store", store]);
-    expect(failure.exit).toBe(1);
-    expect(failure.code).not.toBe("internal");
+    expect(failure).toMatchObject({ exit: 1, code: "not_found" });
     expect(failure.message).toContain("out.db");
+  });
+
+  it("onto a folder is refused before anything is fetched", async () => {
+    const folder = at("folder-as-target");
+    await mkdir(folder);
+    const failure = await failJson(["export", "shop", folder, "--store", store]);
+    expect(failure).toMatchObject({ exit: 2, code: "invalid", message: expect.stringContaining(folder) });
+    expect(await readdir(folder)).toEqual([]);
   });
 
   it("of a commit that does not exist yet says so", async () => {

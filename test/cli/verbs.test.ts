@@ -340,6 +340,9 @@ describe("write, push, reset", () => {
     const local = ["--local", at("reset-local")];
     const args = ["scratch", "--store", store, ...local];
     const before = await read(0, 8);
+    // With nothing to drop there is nothing to be asked about.
+    await runJson(["clone", ...args]);
+    expect(await runJson(["reset", ...args])).toMatchObject({ dropped: 0 });
     await runJson(["write", "--offset", "0", "--no-push", ...args], { stdin: "unwanted" });
     const refused = await failJson(["reset", ...args]);
     expect(refused).toMatchObject({ exit: 2, code: "invalid", message: expect.stringContaining("--yes") });

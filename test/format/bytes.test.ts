@@ -66,7 +66,9 @@ describe("bytes", () => {
     try {
       reader.u32("the colour");
     } catch (error) {
-      expect((error as PagefoldError).message).toMatch(/a thing is damaged: it ends within the colour/);
+      expect((error as PagefoldError).message).toMatch(
+        /a thing at LSN 7 is damaged: it ends within the colour/,
+      );
       expect((error as PagefoldError).details).toEqual({ lsn: 7 });
     }
   });

@@ -133,7 +133,7 @@ describe("commit object", () => {
     const broken = sample.bytes.slice();
     broken[COMMIT_PREFIX_BYTES + 40]! ^= 1;
     const message = refused(() => decodeCommit(broken, hash, { lsn: 4 as Lsn, hash: sample.hash }));
-    expect(message).toMatch(/^corrupt: a commit is damaged: its hash is/);
+    expect(message).toMatch(/^corrupt: a commit at LSN 4 .*is damaged: its hash is/);
     expect(refused(() => decodeCommit(sample.bytes, hash, { lsn: 5 as Lsn }))).toMatch(
       /^corrupt: .*it is LSN 4/,
     );

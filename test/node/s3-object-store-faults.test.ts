@@ -115,6 +115,7 @@ describe("S3 store when answers are lost, late or odd", () => {
   it("maps what servers answer to codes", async () => {
     const cases: [TinyFault, string][] = [
       [{ status: 404, code: "NoSuchBucket" }, "not_found"],
+      [{ status: 404, code: "XAdminUserNotFound" }, "unauthorized"],
       [{ status: 403, code: "AccessDenied" }, "forbidden"],
       [{ status: 403, code: "InvalidAccessKeyId" }, "unauthorized"],
       [{ status: 403, code: "SignatureDoesNotMatch" }, "unauthorized"],

@@ -71,6 +71,9 @@ describe("stores by URL", () => {
       "s3://bucket/p?x=1",
       "memory:x",
       "file://host/x",
+      // A URL would make them /x and /.
+      "file:x",
+      "file:",
     ]) {
       const error: unknown = await openObjectStore(url).catch((e: unknown) => e);
       expect(error, url).toMatchObject({ code: "invalid" });

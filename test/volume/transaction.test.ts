@@ -160,6 +160,15 @@ describe("conflicts and the writer's queue", () => {
     expect(volume.status().ahead).toBe(4);
   });
 
+  it("a transaction that goes out of scope is rolled back and lets the next one in", async () => {
+    const tx = await volume.begin();
+    await tx.write(0, textBytes(PAGE, 1));
+    tx[Symbol.dispose]();
+    tx[Symbol.dispose]();
+    expect(volume.status().ahead).toBe(0);
+    (await volume.begin()).rollback();
+  });
+
   it("whoever gives up waiting does not block those behind", async () => {
     const first = await volume.begin();
     const controller = new AbortController();

@@ -28,21 +28,21 @@ export const resetVerb: Verb = (program, run) => {
     .action((name: string, options: ResetOptions) =>
       run(options, async (session) => {
         const { signal } = session;
-        if (options.yes !== true && process.stdin.isTTY !== true) {
-          throw usageError(
-            "reset drops local commits and nobody is there to be asked: run it with --yes if that is meant",
-          );
-        }
         const store = await session.openStore(options);
         const volume = await store.volume(name, { signal });
         const { ahead } = volume.status();
         if (options.yes !== true && ahead > 0) {
+          if (process.stdin.isTTY !== true) {
+            throw usageError(
+              `reset drops ${ahead} local commit${ahead === 1 ? "" : "s"} and nobody is there to be asked: run it with --yes if that is meant`,
+            );
+          }
           const question = `Drop ${ahead} local commit${ahead === 1 ? "" : "s"} of ${name} that were not pushed?`;
           if (!(await confirmed(question, signal))) throw new PagefoldError("aborted", "nothing was dropped");
         }
         const { dropped } = await volume.reset({ signal });
         const result = { volume: volume.id, dropped };
-        return { json: result, text: facts(result) };
+        return { json: result, text: facts(result), ...(dropped === 0 ? { talk: "nothing to drop" } : {}) };
       }),
     );
 };

@@ -1,3 +1,4 @@
+import { isPagefoldError, PagefoldError } from "../../../src/base/errors.ts";
 import { usageError } from "../errors.ts";
 import { type CommonOptions, count, type LocalOption, nonEmpty, withLocal, withStore } from "../options.ts";
 import { facts } from "../output.ts";
@@ -7,6 +8,16 @@ import type { Verb } from "../verb.ts";
 interface WriteOptions extends CommonOptions, LocalOption {
   readonly offset: number;
   readonly push: boolean;
+}
+
+/** Without a local directory the commit that lost the race was only in memory: nothing is kept, and nothing needs a reset. */
+function throwLost(error: unknown, options: WriteOptions, name: string): never {
+  if (options.local !== undefined || !isPagefoldError(error, "diverged")) throw error;
+  throw new PagefoldError(
+    "conflict",
+    `another writer committed to ${JSON.stringify(name)} meanwhile; nothing was written: run it again`,
+    { cause: error, details: error.details },
+  );
 }
 
 /** `pagefold write NAME`: bytes from stdin become one commit, pushed unless told otherwise. */
@@ -37,7 +48,7 @@ export const writeVerb: Verb = (program, run) => {
           }
         }
         const { changedPages } = await volume.write(options.offset, counted(), { signal });
-        if (options.push) await volume.push({ signal });
+        if (options.push) await volume.push({ signal }).catch((error) => throwLost(error, options, name));
         const { lsn, ahead } = volume.status();
         const result = {
           volume: volume.id,
