@@ -8,7 +8,7 @@ import { isZeroPage, StateChecksumSum } from "../format/checksum.ts";
 import { DIGEST_BYTES, type PageDigester } from "../format/hash.ts";
 import { PageSet, PageSetBuilder } from "../format/page-set.ts";
 import { assertWritable } from "../remote/writable.ts";
-import { CommitWriter } from "../replicate/commit-writer.ts";
+import { CommitWriter, type FinishedCommit } from "../replicate/commit-writer.ts";
 import { confirmBase } from "../replicate/confirm.ts";
 import type { ReplicaContext } from "../replicate/context.ts";
 import { digestsOf } from "../replicate/digests.ts";
@@ -77,7 +77,7 @@ async function importOnto(
   source: ByteSource,
   options: ImportOptions,
 ): Promise<ImportResult> {
-  const { replica, runtime } = context;
+  const { replica } = context;
   const { base } = replica.state;
   const { pageSize } = replica.manifest;
   const pageCount = Math.ceil(source.size / pageSize) as PageCount;
@@ -87,6 +87,31 @@ async function importOnto(
       `${source.name} needs ${pageCount} pages of ${pageSize} bytes, more than a volume can have; choose a larger page size`,
     );
   }
+  const facts = { pageCount, pageSize, bytes: source.size };
+  const prepared = await prepareImport(context, source, pageCount, options);
+  if (prepared === undefined) return { ...facts, lsn: base.lsn, storedBytes: 0, changedPages: 0 };
+  const { lsn, storedBytes, header } = prepared;
+  try {
+    await publish(context, prepared, 0, signalOf(options));
+  } catch (error) {
+    if (!isPagefoldError(error, "diverged")) throw error;
+    throw new PagefoldError(
+      "conflict",
+      `another writer committed to volume ${replica.manifest.volume} during the import; pull, then run it again`,
+      { cause: error, details: error.details },
+    );
+  }
+  return { ...facts, lsn, storedBytes, changedPages: header.changed.size + header.zeroed.size };
+}
+
+/** Stores what changed and builds the commit; undefined where nothing did. A failure takes what was stored away again. */
+async function prepareImport(
+  context: ReplicaContext,
+  source: ByteSource,
+  pageCount: PageCount,
+  options: ImportOptions,
+): Promise<FinishedCommit | undefined> {
+  const { base } = context.replica.state;
   const writer = new CommitWriter(context, base, options.signal);
   try {
     const zeroed = new PageSetBuilder();
@@ -95,39 +120,21 @@ async function importOnto(
     await source.check();
     const zeroedPages = zeroed.build();
     const changedPages = writer.pagesAdded + zeroedPages.size;
-    if (changedPages === 0 && source.size === base.byteLength && base.lsn > 0) {
-      return { lsn: base.lsn, pageCount, pageSize, bytes: source.size, storedBytes: 0, changedPages };
-    }
+    if (changedPages === 0 && source.size === base.byteLength && base.lsn > 0) return undefined;
     const cut = await removedDigests(context, base, PageSet.empty, pageCount, options.signal);
     const commit = await writer.finish({
       pageCount,
       lowestPageCount: Math.min(pageCount, base.pageCount) as PageCount,
       byteLength: source.size,
       zeroed: zeroedPages,
-      time: runtime.now(),
+      time: context.runtime.now(),
       removed: removed.addValue(cut.value()),
     });
     await source.check();
-    await publish(context, commit, 0, signalOf(options));
-    return {
-      lsn: commit.lsn,
-      pageCount,
-      pageSize,
-      bytes: source.size,
-      storedBytes: commit.storedBytes,
-      changedPages,
-    };
+    return commit;
   } catch (error) {
-    await writer.abandon(error);
-    if (!isPagefoldError(error, "diverged")) throw error;
-    throw new PagefoldError(
-      "conflict",
-      `another writer committed to volume ${replica.manifest.volume} during the import; pull, then run it again`,
-      {
-        cause: error,
-        details: error.details,
-      },
-    );
+    await writer.discard(error);
+    throw error;
   }
 }
 

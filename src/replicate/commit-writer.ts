@@ -92,6 +92,8 @@ export class CommitWriter {
   #smallPages = 0;
   #segment: OpenSegment | undefined;
   readonly #segments: SegmentRef[] = [];
+  /** Of the segments that were begun. */
+  readonly #keys: string[] = [];
   readonly #uploads: Promise<unknown>[] = [];
   #storedBytes = 0;
   #pagesAdded = 0;
@@ -150,11 +152,21 @@ export class CommitWriter {
     );
   }
 
-  /** Gives up: uploads end, what was stored is garbage that no commit names. */
-  async abandon(error: unknown): Promise<void> {
+  /**
+   * Gives up before the commit was sent: uploads end, and what was stored is deleted again, best effort. No commit can name it any more: a
+   * segment's id is random and was told to nobody.
+   */
+  async discard(error: unknown): Promise<void> {
     this.#segment?.writer.abandon(error);
     this.#segment = undefined;
     await Promise.allSettled([...this.#uploads, ...this.#encoding.map(({ result }) => result)]);
+    if (this.#keys.length === 0) return;
+    try {
+      await this.#context.remote.delete(this.#keys);
+    } catch {
+      // What stays is garbage that a collection finds; the failure that led here is the one to tell.
+      this.#context.recorder.count("commit.discard_failed");
+    }
   }
 
   async #build(
@@ -257,7 +269,9 @@ export class CommitWriter {
     const id = newId(runtime) as string as SegmentId;
     const shape = { pageSize: this.#pageSize, framePages: this.#framePages };
     const writer = new SegmentWriter({ ...shape, hasher: codecs.hash, volume, lsn: this.#lsn, id });
-    const stored = remote.put(segmentKey(volume, this.#lsn, id), writer.body, this.#options());
+    const key = segmentKey(volume, this.#lsn, id);
+    this.#keys.push(key);
+    const stored = remote.put(key, writer.body, this.#options());
     stored.catch((error) => writer.abandon(error));
     this.#uploads.push(stored);
     return { writer, stored };

@@ -50,7 +50,7 @@ export async function buildPush(
       removed: await removedDigests(context, base, overwritten, merged.lowestPageCount, signal),
     });
   } catch (error) {
-    await writer.abandon(error);
+    await writer.discard(error);
     throw error;
   }
 }
