@@ -23,7 +23,11 @@ export const sqlVerb: Verb = (program, run) => {
   withLsn(withLocal(withStore(program.command("sql")), "optional"))
     .description("run a query on the database in a volume; only the pages it touches are fetched")
     .argument("<name>", "tag or volume id", nonEmpty)
-    .argument("<sql>", "the query; - reads it from stdin", nonEmpty)
+    .argument(
+      "<sql>",
+      "the query; - reads it from stdin; of several statements the rows of the last are shown; put -- before one that begins with a dash",
+      nonEmpty,
+    )
     .action((name: string, sqlArgument: string, options: SqlOptions) =>
       run(options, async (session) => {
         const sql = sqlArgument === "-" ? await stdinText(session.signal) : sqlArgument;
