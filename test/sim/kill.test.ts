@@ -243,7 +243,9 @@ describe("invariants 2, 3 and 11 under kill -9", () => {
           await runJson(["export", TAG, out, "--store", store]);
           expect(Buffer.compare(fs.readFileSync(out), bytes)).toBe(0);
           await checkStore(store);
-          for (const name of await filesBelow(store)) expect(fs.statSync(name).size, name).toBeGreaterThan(0);
+          // What a killed writer leaves in .tmp, also an empty file, is no object: readers and listings never see it.
+          const objects = (await filesBelow(store)).filter((name) => !name.split("/").includes(".tmp"));
+          for (const name of objects) expect(fs.statSync(name).size, name).toBeGreaterThan(0);
           fs.rmSync(store, { recursive: true });
           fs.rmSync(out);
         }
