@@ -4,9 +4,9 @@ import { StateChecksumSum } from "../format/checksum.ts";
 import type { ReplicaContext } from "../replicate/context.ts";
 import { checkState } from "../replicate/hydrate.ts";
 import { readState } from "../replicate/read-state.ts";
+import type { LocalCommits } from "../volume/local-commits.ts";
 import type { PageTable } from "../volume/page-table.ts";
 import type { RemoteState } from "../volume/remote-state.ts";
-import type { LocalCommit } from "../volume/replica.ts";
 
 /** Takes the bytes; what is never written reads as zeros. */
 export interface ByteSink {
@@ -26,7 +26,7 @@ export interface ExportedState {
   readonly table: PageTable;
   readonly pageCount: number;
   readonly byteLength: number;
-  readonly commits: readonly LocalCommit[];
+  readonly commits: LocalCommits;
 }
 
 export interface ExportResult {

@@ -82,9 +82,8 @@ export async function reset(
     await prepare(context, "reset", options);
     return context.writers.run(async () => {
       const { commits } = context.replica.state;
-      const last = commits[commits.length - 1];
-      if (stepOf(context, "reset") === "drop" && last !== undefined) {
-        context.log.reset(context.replica, last.sequence);
+      if (stepOf(context, "reset") === "drop" && commits.last !== undefined) {
+        context.log.reset(context.replica, commits.last.sequence);
       }
       context.onStatus();
       return { dropped: commits.length };

@@ -5,6 +5,7 @@
 import type { Lsn, StateChecksum } from "../base/brand.ts";
 import { PagefoldError } from "../base/errors.ts";
 import { StateChecksumSum, stateChecksumToText } from "../format/checksum.ts";
+import { LocalCommits } from "../volume/local-commits.ts";
 import type { ReplicaContext } from "./context.ts";
 import { type ReadStateResult, readState } from "./read-state.ts";
 
@@ -39,7 +40,7 @@ export async function hydrate(context: ReplicaContext, options: HydrateOptions =
   const sum = new StateChecksumSum();
   const result = await readState(
     context,
-    { table: base.table, pageCount: base.pageCount, commits: [] },
+    { table: base.table, pageCount: base.pageCount, commits: LocalCommits.none },
     (ranges) => {
       for (const { lsn, pages, bytes, digests } of ranges) {
         sum.add(digests);

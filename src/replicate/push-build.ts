@@ -1,52 +1,43 @@
 /** What a push is made of: the final pages of some local commits, rolled up into one remote commit that is stored but not created yet. */
-import type { Lsn, PageIdx, TimeMs } from "../base/brand.ts";
+import type { Lsn, PageCount, PageIdx, TimeMs } from "../base/brand.ts";
 import { isZeroPage, StateChecksumSum } from "../format/checksum.ts";
 import { PageSet, PageSetBuilder } from "../format/page-set.ts";
+import type { MergedCommits } from "../volume/local-commits.ts";
 import type { RemoteState } from "../volume/remote-state.ts";
-import type { LocalCommit, MergedCommits } from "../volume/replica.ts";
+import type { ReplicaState } from "../volume/replica.ts";
 import { CommitWriter, type FinishedCommit } from "./commit-writer.ts";
 import type { ReplicaContext } from "./context.ts";
 import { digestsOf } from "./digests.ts";
 
-/** The last of the commits that changed or zeroed a page. */
-export function lastWriter(commits: readonly LocalCommit[], page: number): LocalCommit | undefined {
-  for (let i = commits.length - 1; i >= 0; i--) {
-    const commit = commits[i]!;
-    if (commit.changed.has(page) || commit.zeroed.has(page)) return commit;
-  }
-  return undefined;
-}
-
-/** Stores what the commit names and builds its object; the caller creates it. */
+/**
+ * Stores what the commit of all local ones in `state` names and builds its object; the caller creates it.
+ * @param merged what they amount to
+ */
 export async function buildPush(
   context: ReplicaContext,
-  commits: readonly LocalCommit[],
+  { base, commits, table }: ReplicaState,
   merged: MergedCommits,
   signal: AbortSignal | undefined,
 ): Promise<FinishedCommit> {
   const { replica, log, runtime } = context;
-  const { base } = replica.state;
+  const { pageCount, byteLength, time } = merged.last;
   const writer = new CommitWriter(context, base, signal);
   try {
     const zeros = new PageSetBuilder();
     const bytes = new Uint8Array(replica.manifest.pageSize);
     for (const page of merged.changed) {
-      log.readPage(replica, lastWriter(commits, page)!, page, bytes);
+      log.readPage(replica, commits.bySequence(-table.lookup(page))!, page, bytes);
       if (isZeroPage(bytes)) zeros.add(page);
       else await writer.add(page, bytes);
     }
     const zeroed = merged.zeroed.union(zeros.build());
     const overwritten = merged.changed.union(merged.zeroed);
     return await writer.finish({
-      pageCount: merged.pageCount,
-      lowestPageCount: Math.min(
-        merged.lowestPageCount,
-        base.pageCount,
-        merged.pageCount,
-      ) as typeof merged.pageCount,
-      byteLength: merged.byteLength,
+      pageCount,
+      lowestPageCount: Math.min(merged.lowestPageCount, base.pageCount, pageCount) as PageCount,
+      byteLength,
       zeroed,
-      time: Math.max(merged.time, runtime.now()) as TimeMs,
+      time: Math.max(time, runtime.now()) as TimeMs,
       removed: await removedDigests(context, base, overwritten, merged.lowestPageCount, signal),
     });
   } catch (error) {

@@ -7,14 +7,15 @@ import type { Lsn } from "../base/brand.ts";
 import { abortedError, isPagefoldError, PagefoldError } from "../base/errors.ts";
 import { COMMIT_PREFIX_BYTES, commitHeaderLength, decodeCommit } from "../format/commit-codec.ts";
 import { commitKey } from "../format/keys.ts";
-import { PageSet } from "../format/page-set.ts";
+import type { IntentRecord } from "../local/replica-records.ts";
 import { assertWritable } from "../remote/writable.ts";
-import { type LocalCommit, mergeCommits } from "../volume/replica.ts";
+import { mergeCommits } from "../volume/local-commits.ts";
+import { overlay } from "../volume/replica.ts";
 import type { FinishedCommit } from "./commit-writer.ts";
 import { confirmBase } from "./confirm.ts";
 import type { ReplicaContext } from "./context.ts";
 import { writeHint } from "./head.ts";
-import { buildPush, lastWriter } from "./push-build.ts";
+import { buildPush } from "./push-build.ts";
 import {
   closing,
   freshPush,
@@ -77,11 +78,13 @@ export async function push(context: ReplicaContext, options: Options = {}): Prom
 async function pushCommits(context: ReplicaContext, options: Options): Promise<PushResult> {
   await assertWritable(context.remote, context.runtime);
   await confirmBase(context, options);
-  const { commits } = context.replica.state;
-  const merged = mergeCommits(commits, PageSet.empty);
+  // One state to the end: what is committed here meanwhile goes with the next push.
+  const { state } = context.replica;
+  const { commits } = state;
+  const merged = mergeCommits(commits, state.table);
   assert(merged !== undefined, "publishing without local commits");
-  const commit = await buildPush(context, commits, merged, options.signal);
-  await publish(context, commit, merged.throughSequence, options);
+  const commit = await buildPush(context, state, merged, options.signal);
+  await publish(context, commit, merged.last.sequence, options);
   const { changed, zeroed } = commit.header;
   return {
     lsn: commit.lsn,
@@ -139,7 +142,7 @@ export async function settlePush(
   if (end.result === "lost") return undefined;
   return {
     lsn: intent.lsn,
-    commits: commits.filter(({ sequence }) => sequence <= intent.throughSequence).length,
+    commits: commits.through(intent.throughSequence).length,
     changedPages: 0,
     storedBytes: intent.object.length,
   };
@@ -240,8 +243,7 @@ function finish(context: ReplicaContext, result: "won" | "lost" | "refused", fai
   const intent = replica.state.intent!;
   const outcome = closing(result, intent.throughSequence, replica.state.commits.length);
   if (outcome === "won") {
-    const pushed = replica.state.commits.filter(({ sequence }) => sequence <= intent.throughSequence);
-    cachePushed(context, pushed, intent.lsn, intent.object);
+    cachePushed(context, intent);
     log.endPush(replica, "won");
     learnOwn(context, intent.lsn);
     context.confirmed = true;
@@ -298,19 +300,18 @@ function learnOwn(context: ReplicaContext, lsn: Lsn): void {
   context.learned = { lsn: Math.max(lsn, context.learned?.lsn ?? 0) as Lsn, steps: [] };
 }
 
-function cachePushed(
-  context: ReplicaContext,
-  commits: readonly LocalCommit[],
-  lsn: Lsn,
-  object: Uint8Array,
-): void {
+function cachePushed(context: ReplicaContext, { lsn, throughSequence, object }: IntentRecord): void {
   const { replica, log, cache } = context;
+  const { state } = replica;
+  const commits = state.commits.through(throughSequence);
   if (commits.length === 0) return;
+  // Later local commits are not in it: who wrote a page last is asked of the pushed ones alone.
+  const table = commits === state.commits ? state.table : overlay(state.base.table, commits);
   const { header } = decodeCommit(object, context.codecs.hash);
   const bytes = new Uint8Array(replica.manifest.pageSize);
   try {
     for (const page of header.changed) {
-      const writer = lastWriter(commits, page);
+      const writer = commits.bySequence(-table.lookup(page));
       if (writer === undefined) continue;
       log.readPage(replica, writer, page, bytes);
       cache.put(replica.handle, page, lsn, bytes);

@@ -7,8 +7,8 @@ import { throwIfAborted } from "../base/errors.ts";
 import { isZeroPage } from "../format/checksum.ts";
 import { DIGEST_BYTES, type PageDigester } from "../format/hash.ts";
 import { PageSet } from "../format/page-set.ts";
+import type { LocalCommits } from "../volume/local-commits.ts";
 import type { PageTable } from "../volume/page-table.ts";
-import type { LocalCommit } from "../volume/replica.ts";
 import { type BulkOptions, type BulkPages, type BulkSink, bulkRead } from "./bulk.ts";
 import type { ReplicaContext } from "./context.ts";
 
@@ -16,7 +16,7 @@ import type { ReplicaContext } from "./context.ts";
 export interface ReadableState {
   readonly table: PageTable;
   readonly pageCount: number;
-  readonly commits: readonly LocalCommit[];
+  readonly commits: LocalCommits;
 }
 
 export interface ReadStateResult {
@@ -67,7 +67,6 @@ async function readLocal(
 ): Promise<PageSet> {
   const { replica, cache, log, codecs, runtime } = context;
   const { pageSize, digestSeed } = replica.manifest;
-  const commits = new Map(state.commits.map((commit) => [commit.sequence, commit]));
   const digester = codecs.hash.pageDigests(digestSeed);
   const missing: number[] = [];
   let batch: { page: PageIdx; bytes: Uint8Array }[] = [];
@@ -80,7 +79,7 @@ async function readLocal(
       else batch.push({ page, bytes: bytes.slice() });
     } else {
       const bytes = new Uint8Array(pageSize);
-      log.readPage(replica, commits.get(-value)!, page, bytes);
+      log.readPage(replica, state.commits.bySequence(-value)!, page, bytes);
       batch.push({ page, bytes });
     }
     if (batch.length === BATCH_PAGES) {

@@ -30,6 +30,7 @@ import {
 } from "../replicate/past.ts";
 import { type PushResult, push } from "../replicate/push.ts";
 import type { FaultEvent } from "../replicate/supply.ts";
+import { LocalCommits } from "../volume/local-commits.ts";
 import { type LocalCommit, shapeOf } from "../volume/replica.ts";
 import { type PageSupply, Snapshot } from "../volume/snapshot.ts";
 import { type CommitDraft, type CommitResult, Transaction } from "../volume/transaction.ts";
@@ -98,7 +99,7 @@ export class Volume {
 
   /** The remote state at an earlier LSN, 0 … the replica's. @throws `not_found` beyond that */
   async at(lsn: number, options: Options = {}): Promise<Snapshot> {
-    return this.#snapshot({ ...(await stateOf(this.#open(), lsn, options)), commits: [] });
+    return this.#snapshot({ ...(await stateOf(this.#open(), lsn, options)), commits: LocalCommits.none });
   }
 
   /** Learns the remote's new commits without moving. */
@@ -227,7 +228,7 @@ export class Volume {
     const { state } = context.replica;
     if (options.lsn !== undefined) {
       const remote = await stateOf(context, options.lsn, options);
-      return exportState(context, { ...remote, remote, commits: [] }, sink, options);
+      return exportState(context, { ...remote, remote, commits: LocalCommits.none }, sink, options);
     }
     const release = context.log.hold(state.commits);
     try {

@@ -1,6 +1,7 @@
 /**
- * Which commit wrote each page of a volume last: a two-level table, copied on write, so that snapshots share all but what
- * changed between them. Lookup is O(1) whatever the length of the log; advancing costs O(pages changed).
+ * Which commit wrote each page of a volume last: chunks of pages under nodes of chunks, copied on write, so that snapshots share all
+ * but what changed between them. Lookup is O(1) whatever the length of the log; advancing costs O(pages changed), whatever the
+ * size of the volume: the list of nodes has one entry for half a million pages.
  *
  * A value is 0 (never written, or gone by a shrink: reads as zeros), a remote LSN (> 0), or minus the sequence number of a
  * local commit that has not been pushed (< 0).
@@ -8,37 +9,42 @@
 import { MAX_PAGE_COUNT } from "../base/brand.ts";
 import { type PageSet, PageSetBuilder } from "../format/page-set.ts";
 
-const CHUNK_PAGES = 1024;
+const CHUNK_BITS = 10;
+const CHUNK_PAGES = 2 ** CHUNK_BITS;
+const NODE_CHUNKS = 512;
+const NODE_BITS = CHUNK_BITS + 9;
 const INT32_MAX = 2 ** 31 - 1;
 
 /** One value for all 1024 pages, or one per page; 32-bit as long as every value fits. */
 type Chunk = number | Int32Array | Float64Array;
+/** Up to 512 chunks; only the last node has fewer. */
+type Node = readonly Chunk[];
 
 export class PageTable {
   static readonly empty = new PageTable([], 0);
 
-  readonly #chunks: readonly Chunk[];
+  readonly #nodes: readonly Node[];
   /** Pages above it have no entry. Not the volume's page count: trailing pages may never have been written. */
   readonly #limit: number;
 
   /** @internal */
-  constructor(chunks: readonly Chunk[], limit: number) {
-    this.#chunks = chunks;
+  constructor(nodes: readonly Node[], limit: number) {
+    this.#nodes = nodes;
     this.#limit = limit;
   }
 
   /** The value of a page (1-based). O(1). */
   lookup(page: number): number {
     if (page > this.#limit) return 0;
+    // Shifts, as page indexes have 32 bits: this is the hottest path of reading what is resident.
     const i = page - 1;
-    const chunkNo = Math.floor(i / CHUNK_PAGES);
-    const chunk = this.#chunks[chunkNo]!;
-    return typeof chunk === "number" ? chunk : chunk[i - chunkNo * CHUNK_PAGES]!;
+    const chunk = this.#nodes[i >>> NODE_BITS]![(i >>> CHUNK_BITS) & (NODE_CHUNKS - 1)]!;
+    return typeof chunk === "number" ? chunk : chunk[i & (CHUNK_PAGES - 1)]!;
   }
 
-  /** A mutable copy that shares every chunk it does not change. */
+  /** A mutable copy that shares everything it does not change. O(1). */
   edit(): PageTableEditor {
-    return new PageTableEditor(this.#chunks, this.#limit);
+    return new PageTableEditor(this.#nodes, this.#limit);
   }
 
   /** Runs of pages from `first` to `last` that share one value, ascending; value 0 included. */
@@ -46,7 +52,7 @@ export class PageTable {
     let start = first;
     let value = start <= last ? this.lookup(start) : 0;
     for (let page = first; page <= last; ) {
-      const chunk = page > this.#limit ? 0 : this.#chunks[Math.floor((page - 1) / CHUNK_PAGES)]!;
+      const chunk = page > this.#limit ? 0 : this.#chunk(Math.floor((page - 1) / CHUNK_PAGES));
       if (page > this.#limit) {
         if (value !== 0) {
           yield { first: start, last: page - 1, value };
@@ -99,18 +105,25 @@ export class PageTable {
     }
     return builder.build();
   }
+
+  #chunk(index: number): Chunk {
+    const nodeNo = Math.floor(index / NODE_CHUNKS);
+    return this.#nodes[nodeNo]![index - nodeNo * NODE_CHUNKS]!;
+  }
 }
 
 /** Collects changes to a PageTable; `finish` gives the new one and the old one stays as it was. */
 export class PageTableEditor {
-  readonly #chunks: Chunk[];
-  /** Chunks that belong to this editor alone and may be changed in place. */
-  readonly #owned = new Set<number>();
+  #nodes: Node[];
+  /** Whether the list of nodes belongs to this editor alone; the nodes and chunks that do, which may be changed in place. */
+  #ownsList = false;
+  readonly #ownNodes = new Set<number>();
+  readonly #ownChunks = new Set<number>();
   #limit: number;
 
   /** @internal */
-  constructor(chunks: readonly Chunk[], limit: number) {
-    this.#chunks = chunks.slice();
+  constructor(nodes: readonly Node[], limit: number) {
+    this.#nodes = nodes as Node[];
     this.#limit = limit;
   }
 
@@ -118,10 +131,12 @@ export class PageTableEditor {
   truncate(pageCount: number): this {
     if (pageCount >= this.#limit) return this;
     const chunkCount = Math.ceil(pageCount / CHUNK_PAGES);
-    this.#chunks.length = chunkCount;
+    const nodeCount = Math.ceil(chunkCount / NODE_CHUNKS);
+    this.#ownList().length = nodeCount;
+    if (chunkCount % NODE_CHUNKS !== 0) this.#ownNode(nodeCount - 1).length = chunkCount % NODE_CHUNKS;
+    this.#limit = pageCount;
     const rest = pageCount % CHUNK_PAGES;
     if (rest !== 0) this.#fill(chunkCount - 1, rest, CHUNK_PAGES - 1, 0);
-    this.#limit = pageCount;
     return this;
   }
 
@@ -135,14 +150,15 @@ export class PageTableEditor {
   }
 
   finish(): PageTable {
-    this.#owned.clear();
-    return new PageTable(this.#chunks.slice(), this.#limit);
+    // What was given away is shared from now on.
+    this.#ownsList = false;
+    this.#ownNodes.clear();
+    this.#ownChunks.clear();
+    return new PageTable(this.#nodes, this.#limit);
   }
 
   #assignRun(first: number, last: number, value: number): void {
-    const limit = Math.min(MAX_PAGE_COUNT, last);
-    while (this.#chunks.length * CHUNK_PAGES < limit) this.#chunks.push(0);
-    if (limit > this.#limit) this.#limit = limit;
+    this.#grow(Math.min(MAX_PAGE_COUNT, last));
     for (let start = first; start <= last; ) {
       const chunk = Math.floor((start - 1) / CHUNK_PAGES);
       const end = Math.min(last, (chunk + 1) * CHUNK_PAGES);
@@ -151,21 +167,52 @@ export class PageTableEditor {
     }
   }
 
-  /** Sets slots from … to (inclusive) of one chunk. */
-  #fill(index: number, from: number, to: number, value: number): void {
-    const chunk = this.#chunks[index]!;
-    if (from === 0 && to === CHUNK_PAGES - 1) {
-      this.#chunks[index] = value;
-      this.#owned.delete(index);
-      return;
+  /** Makes room for pages up to `limit`, all of value 0. */
+  #grow(limit: number): void {
+    const chunkCount = Math.ceil(limit / CHUNK_PAGES);
+    for (let chunk = Math.ceil(this.#limit / CHUNK_PAGES); chunk < chunkCount; chunk++) {
+      const nodeNo = Math.floor(chunk / NODE_CHUNKS);
+      if (nodeNo === this.#nodes.length) {
+        this.#ownList().push([]);
+        this.#ownNodes.add(nodeNo);
+      }
+      this.#ownNode(nodeNo).push(0);
     }
-    if (chunk === value) return;
-    this.#writable(index, chunk, value).fill(value, from, to + 1);
+    this.#limit = Math.max(this.#limit, limit);
   }
 
-  #writable(index: number, chunk: Chunk, value: number): Int32Array | Float64Array {
+  /** Sets slots from … to (inclusive) of one chunk. */
+  #fill(index: number, from: number, to: number, value: number): void {
+    const nodeNo = Math.floor(index / NODE_CHUNKS);
+    const chunk = this.#nodes[nodeNo]![index - nodeNo * NODE_CHUNKS]!;
+    if (chunk === value) return;
+    if (from === 0 && to === CHUNK_PAGES - 1) {
+      this.#ownNode(nodeNo)[index - nodeNo * NODE_CHUNKS] = value;
+      return;
+    }
+    this.#ownChunk(index, chunk, value).fill(value, from, to + 1);
+  }
+
+  #ownList(): Node[] {
+    if (!this.#ownsList) this.#nodes = this.#nodes.slice();
+    this.#ownsList = true;
+    return this.#nodes;
+  }
+
+  #ownNode(nodeNo: number): Chunk[] {
+    const node = this.#nodes[nodeNo]!;
+    if (this.#ownNodes.has(nodeNo)) return node as Chunk[];
+    const copy = node.slice();
+    this.#ownList()[nodeNo] = copy;
+    this.#ownNodes.add(nodeNo);
+    return copy;
+  }
+
+  /** The chunk with a slot per page, wide enough for `value`, and this editor's own. */
+  #ownChunk(index: number, chunk: Chunk, value: number): Int32Array | Float64Array {
     const wide = Math.abs(value) > INT32_MAX;
-    if (this.#owned.has(index) && typeof chunk !== "number" && (!wide || chunk instanceof Float64Array))
+    // An index may be left over from before a shrink: a chunk that is a number is nobody's.
+    if (this.#ownChunks.has(index) && typeof chunk !== "number" && (!wide || chunk instanceof Float64Array))
       return chunk;
     let copy: Int32Array | Float64Array;
     if (typeof chunk === "number") {
@@ -175,8 +222,9 @@ export class PageTableEditor {
     } else {
       copy = wide ? Float64Array.from(chunk) : chunk.slice();
     }
-    this.#chunks[index] = copy;
-    this.#owned.add(index);
+    const nodeNo = Math.floor(index / NODE_CHUNKS);
+    this.#ownNode(nodeNo)[index - nodeNo * NODE_CHUNKS] = copy;
+    this.#ownChunks.add(index);
     return copy;
   }
 }

@@ -26,6 +26,7 @@ import {
   type OutcomeRecord,
   RecordType,
 } from "../local/replica-records.ts";
+import type { LocalCommits } from "./local-commits.ts";
 import { advance, type ChainStep } from "./remote-state.ts";
 import type { LocalCommit, Replica, StoredBatch } from "./replica.ts";
 import { type BatchPlace, writeLive } from "./replica-compaction.ts";
@@ -54,10 +55,10 @@ export class ReplicaLog {
   /** Spilled batches of transactions that are open now. */
   readonly #uncommitted = new Set<StoredBatch>();
   /**
-   * Commits that open snapshots still read, though they may have been pushed or dropped; with how many do. By the array, which never
+   * Commits that open snapshots still read, though they may have been pushed or dropped; with how many do. By the list, which never
    * changes, so that taking a snapshot costs nothing per commit.
    */
-  readonly #held = new Map<readonly LocalCommit[], number>();
+  readonly #held = new Map<LocalCommits, number>();
   #log!: RecordLog;
   /** What compaction left: the log is let grow to twice that. */
   #compactedBytes = 0;
@@ -229,7 +230,7 @@ export class ReplicaLog {
   }
 
   /** Keeps the bytes of some commits readable until the result is called, whatever happens to the commits. */
-  hold(commits: readonly LocalCommit[]): () => void {
+  hold(commits: LocalCommits): () => void {
     if (commits.length === 0) return () => {};
     this.#held.set(commits, (this.#held.get(commits) ?? 0) + 1);
     let released = false;

@@ -28,6 +28,7 @@ import {
   RecordType,
 } from "../local/replica-records.ts";
 import { CommitDirectory } from "./commit-directory.ts";
+import { LocalCommits } from "./local-commits.ts";
 import { advance, type ChainStep, emptyState, stateAt } from "./remote-state.ts";
 import { type LocalCommit, overlay, type Replica, type ReplicaState, type StoredBatch } from "./replica.ts";
 
@@ -88,7 +89,9 @@ export class ReplicaTable {
         const { handle, transaction, batch } = decodeSpillRecord(payload);
         this.nextTransaction = Math.max(this.nextTransaction, transaction + 1);
         const key = `${handle}/${transaction}`;
-        this.#spills.set(key, [...(this.#spills.get(key) ?? []), stored(batch, ref)]);
+        const spilled = this.#spills.get(key);
+        if (spilled === undefined) this.#spills.set(key, [stored(batch, ref)]);
+        else spilled.push(stored(batch, ref));
         return;
       }
       case RecordType.commit: {
@@ -164,7 +167,7 @@ export class ReplicaTable {
     const state: ReplicaState = {
       base,
       baseHeader: undefined,
-      commits: [],
+      commits: LocalCommits.none,
       table: base.table,
       intent: undefined,
       nextSequence: 1,
@@ -211,7 +214,7 @@ export class ReplicaTable {
     const commit = { sequence, pageCount, lowestPageCount, byteLength, time, zeroed, batches, changed };
     replica.state = {
       ...state,
-      commits: [...state.commits, commit],
+      commits: state.commits.with(commit),
       table: overlay(state.table, [commit]),
       nextSequence: sequence + 1,
       epoch: state.epoch + 1,
@@ -237,7 +240,7 @@ export class ReplicaTable {
     const editor = state.base.table.edit().truncate(commit.header.lowestPageCount);
     editor.assign(commit.header.changed, intent.lsn).assign(commit.header.zeroed, intent.lsn);
     const base = stateAt(commit.header, commit.hash, editor.truncate(commit.header.pageCount).finish());
-    const commits = state.commits.filter(({ sequence }) => sequence > intent.throughSequence);
+    const commits = state.commits.after(intent.throughSequence);
     // Pushed local commits were seen already; a commit of none of them (an import) is news to whoever reads or writes here.
     const news = intent.throughSequence === 0;
     assert(!news || commits.length === 0, "moving under local commits onto a commit that does not hold them");
@@ -254,7 +257,7 @@ export class ReplicaTable {
   /** Local commits up to a sequence number are gone. */
   dropCommits(replica: Replica, throughSequence: number): void {
     const { state } = replica;
-    const commits = state.commits.filter(({ sequence }) => sequence > throughSequence);
+    const commits = state.commits.after(throughSequence);
     replica.state = { ...state, commits, table: overlay(state.base.table, commits), epoch: state.epoch + 1 };
   }
 }

@@ -2,12 +2,13 @@
  * What this side holds of one volume: where it stands in the remote log, local commits that were not pushed, an unfinished push.
  * States are immutable values; `ReplicaLog` makes the next one and writes it down first.
  */
-import type { Hash, Lsn, PageCount, TimeMs } from "../base/brand.ts";
+import type { Hash, PageCount, TimeMs } from "../base/brand.ts";
 import type { Manifest } from "../format/model.ts";
 import type { PageSet } from "../format/page-set.ts";
 import type { RecordRef } from "../local/record-log.ts";
 import type { IntentRecord } from "../local/replica-records.ts";
 import type { CommitDirectory } from "./commit-directory.ts";
+import type { LocalCommits } from "./local-commits.ts";
 import type { PageTable } from "./page-table.ts";
 import type { RemoteState } from "./remote-state.ts";
 
@@ -41,7 +42,7 @@ export interface ReplicaState {
   /** Prefix and header of the commit at `base.lsn`, as stored; undefined at LSN 0. */
   readonly baseHeader: Uint8Array | undefined;
   /** Not pushed, oldest first. */
-  readonly commits: readonly LocalCommit[];
+  readonly commits: LocalCommits;
   /** `base.table` with the local commits laid over it. */
   readonly table: PageTable;
   /** A push whose outcome is not known yet. */
@@ -65,12 +66,11 @@ export interface Replica {
 
 /** Page count and byte length as a reader of the local state sees them. */
 export function shapeOf(state: ReplicaState): { pageCount: PageCount; byteLength: number } {
-  return state.commits[state.commits.length - 1] ?? state.base;
+  return state.commits.last ?? state.base;
 }
 
-/** The table of `base` with local commits laid over it. */
-export function overlay(base: PageTable, commits: readonly LocalCommit[]): PageTable {
-  if (commits.length === 0) return base;
+/** The table of `base` with local commits laid over it, in their order. O(their pages) */
+export function overlay(base: PageTable, commits: Iterable<LocalCommit>): PageTable {
   const editor = base.edit();
   for (const commit of commits) {
     editor.truncate(commit.lowestPageCount);
@@ -78,42 +78,4 @@ export function overlay(base: PageTable, commits: readonly LocalCommit[]): PageT
     editor.truncate(commit.pageCount);
   }
   return editor.finish();
-}
-
-/** What several local commits amount to: the pages that survive, each with the commit that wrote it last. */
-export interface MergedCommits {
-  readonly changed: PageSet;
-  readonly zeroed: PageSet;
-  readonly pageCount: PageCount;
-  readonly lowestPageCount: PageCount;
-  readonly byteLength: number;
-  readonly time: TimeMs;
-  readonly throughSequence: number;
-}
-
-export function mergeCommits(commits: readonly LocalCommit[], empty: PageSet): MergedCommits | undefined {
-  const last = commits[commits.length - 1];
-  if (last === undefined) return undefined;
-  let changed = empty;
-  let zeroed = empty;
-  let lowest = Number.MAX_SAFE_INTEGER;
-  for (const commit of commits) {
-    lowest = Math.min(lowest, commit.lowestPageCount);
-    changed = changed.clampTo(commit.lowestPageCount).subtract(commit.zeroed).union(commit.changed);
-    zeroed = zeroed.clampTo(commit.lowestPageCount).subtract(commit.changed).union(commit.zeroed);
-  }
-  return {
-    changed: changed.clampTo(last.pageCount),
-    zeroed: zeroed.clampTo(last.pageCount),
-    pageCount: last.pageCount,
-    lowestPageCount: lowest as PageCount,
-    byteLength: last.byteLength,
-    time: last.time,
-    throughSequence: last.sequence,
-  };
-}
-
-/** The LSN that the next push of this replica tries to create. */
-export function nextLsn(state: ReplicaState): Lsn {
-  return (state.base.lsn + 1) as Lsn;
 }

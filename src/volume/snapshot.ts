@@ -8,8 +8,9 @@ import { PagefoldError, throwIfAborted } from "../base/errors.ts";
 import { PageSet } from "../format/page-set.ts";
 import type { PageCache } from "../local/page-cache.ts";
 import type { FetchPlan, PageView } from "./fetch-plan.ts";
+import type { LocalCommits } from "./local-commits.ts";
 import type { PageTable } from "./page-table.ts";
-import type { LocalCommit, Replica } from "./replica.ts";
+import type { Replica } from "./replica.ts";
 import type { ReplicaLog } from "./replica-log.ts";
 
 /** How missing pages become resident; `src/replicate` implements it. */
@@ -35,7 +36,7 @@ export interface SnapshotState {
   readonly byteLength: number;
   readonly table: PageTable;
   /** Local commits on top of `lsn`. */
-  readonly commits: readonly LocalCommit[];
+  readonly commits: LocalCommits;
   /** The replica's epoch, where this is its newest state. */
   readonly epoch?: number;
 }
@@ -54,8 +55,8 @@ export class Snapshot implements PageView {
   readonly table: PageTable;
   /** Compared with the replica's to find out whether it moved on; undefined for a past state. */
   readonly epoch: number | undefined;
-  /** In the order of their sequence numbers, which have no gaps. Shared with the replica: nothing here costs time per commit. */
-  readonly #commits: readonly LocalCommit[];
+  /** Shared with the replica: nothing here costs time per commit. */
+  readonly #commits: LocalCommits;
   readonly #release: () => void;
   #closed = false;
 
@@ -200,7 +201,7 @@ export class Snapshot implements PageView {
   #readLocal(page: number, sequence: number, start: number, into: Uint8Array): void {
     const { log, replica } = this.context;
     const whole = into.length === this.pageSize ? into : new Uint8Array(this.pageSize);
-    const commit = this.#commits[sequence - (this.#commits[0]?.sequence ?? 0)];
+    const commit = this.#commits.bySequence(sequence);
     assert(commit?.sequence === sequence, `a snapshot without its local commit ${sequence}`);
     log.readPage(replica, commit, page, whole);
     if (whole !== into) into.set(whole.subarray(start, start + into.length));

@@ -203,7 +203,7 @@ describe("replay", () => {
     await volume.write(0, textBytes(4 * PAGE, 1));
     const snapshot = volume.snapshot();
     const { replica } = snapshot.context;
-    const batch = replica.state.commits[0]!.batches[0]!;
+    const batch = replica.state.commits.at(0)!.batches[0]!;
     batch.sums[2] = 1n;
     const error = await failure(volume.read(0, 1e9), "corrupt");
     expect(error.details).toMatchObject({ volume: volume.id, page: 3 });
