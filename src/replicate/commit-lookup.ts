@@ -1,7 +1,7 @@
 /**
  * Commit headers and read indexes by need: from the volume's directory, else as plans that fetch them, verified before anybody sees them.
  */
-import type { Lsn } from "../base/brand.ts";
+import type { Hash, Lsn } from "../base/brand.ts";
 import { PagefoldError } from "../base/errors.ts";
 import { concatBytes } from "../format/bytes.ts";
 import type { Codecs } from "../format/codecs.ts";
@@ -75,6 +75,25 @@ export function* loadCommits(
     commits.set(lsn, commit);
   });
   return commits;
+}
+
+/** A commit that a proven one names by its hash: proven, and learned. @throws `corrupt` where it is another */
+export function proveCommit(
+  { directory }: FramePlanContext,
+  commit: DecodedCommit,
+  hash: Hash,
+): DecodedCommit {
+  const { lsn } = commit.header;
+  if (commit.hash !== hash) {
+    const volume = directory.volumeOf(lsn);
+    throw new PagefoldError(
+      "corrupt",
+      `commit ${lsn} of volume ${volume} is not the one that later commits name; the store was tampered with or mixed up`,
+      { details: { volume, lsn } },
+    );
+  }
+  directory.learn(commit);
+  return commit;
 }
 
 /** The read indexes of some segments, in their order; those not known yet are fetched in one batch. */

@@ -9,7 +9,7 @@ import type { DecodedCommit } from "../format/commit-codec.ts";
 import { advance, emptyState, type RemoteState } from "../volume/remote-state.ts";
 import { bulkRead } from "./bulk.ts";
 import { fetchChain } from "./chain-fetch.ts";
-import { loadCommits } from "./commit-lookup.ts";
+import { loadCommits, proveCommit } from "./commit-lookup.ts";
 import type { ReplicaContext } from "./context.ts";
 import { digestsOf } from "./digests.ts";
 import { checkState } from "./hydrate.ts";
@@ -89,18 +89,7 @@ export async function* walkLog(
     for (let lsn = top; lsn > Math.max(0, top - LOG_BATCH); lsn--) lsns.push(lsn as Lsn);
     const commits = await fetcher.run(loadCommits(frames, lsns), options.signal);
     for (const lsn of lsns) {
-      const commit = commits.get(lsn)!;
-      if (commit.hash !== expected) {
-        const { volume } = replica.manifest;
-        throw new PagefoldError(
-          "corrupt",
-          `commit ${lsn} of volume ${volume} is not the one that its successor names`,
-          {
-            details: { volume, lsn },
-          },
-        );
-      }
-      replica.directory.learn(commit);
+      const commit = proveCommit(frames, commits.get(lsn)!, expected);
       expected = commit.header.jumpHashes[0]!;
       yield logEntry(commit);
     }

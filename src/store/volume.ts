@@ -20,6 +20,7 @@ import {
   statusOf,
 } from "../replicate/fetch.ts";
 import { type HydrateOptions, type HydrateResult, hydrate } from "../replicate/hydrate.ts";
+import { lsnAt } from "../replicate/lsn-at.ts";
 import {
   type LogEntry,
   stateOf,
@@ -97,9 +98,14 @@ export class Volume {
     });
   }
 
-  /** The remote state at an earlier LSN, 0 … the replica's. @throws `not_found` beyond that */
-  async at(lsn: number, options: Options = {}): Promise<Snapshot> {
-    return this.#snapshot({ ...(await stateOf(this.#open(), lsn, options)), commits: LocalCommits.none });
+  /**
+   * The remote state at an earlier LSN, 0 … the replica's, or as of a time: then that of the newest commit which is not later.
+   * @throws `not_found` beyond the replica's, or before the first commit
+   */
+  async at(point: number | Date, options: Options = {}): Promise<Snapshot> {
+    const context = this.#open();
+    const lsn = typeof point === "number" ? point : await lsnAt(context, point.getTime(), options);
+    return this.#snapshot({ ...(await stateOf(context, lsn, options)), commits: LocalCommits.none });
   }
 
   /** Learns the remote's new commits without moving. */

@@ -1,0 +1,82 @@
+/**
+ * Which commit was the newest at some time: a search down the skip list of the log, whose jump hashes prove every header on the way.
+ */
+import { LSN_ZERO, type Lsn } from "../base/brand.ts";
+import { PagefoldError } from "../base/errors.ts";
+import { type DecodedCommit, decodeCommit } from "../format/commit-codec.ts";
+import { pathDown } from "../format/jumps.ts";
+import { loadCommits, proveCommit } from "./commit-lookup.ts";
+import type { ReplicaContext } from "./context.ts";
+
+type Options = { readonly signal?: AbortSignal };
+
+/**
+ * The newest commit, of those that the replica has seen, whose time is `time` or earlier. At most 2·log2(n) requests for n commits: one round
+ * trip for the coarse steps, then one each for the fine ones.
+ * @param time milliseconds since 1970
+ * @throws `not_found` before the first commit, naming its time; `corrupt` for a commit that the log does not name
+ */
+export async function lsnAt(context: ReplicaContext, time: number, options: Options = {}): Promise<Lsn> {
+  if (!Number.isFinite(time)) throw new PagefoldError("invalid", "an invalid Date names no commit");
+  const { replica } = context;
+  const { base } = replica.state;
+  if (base.lsn === 0) throw tooEarly(context, time, undefined);
+  if (base.time <= time) return base.lsn;
+  let { later, step } = await coarse(context, time, options);
+  // Commit `later` comes after the time, `later - 2^step` does not (or is LSN 0).
+  while (step > 0) {
+    step--;
+    const lsn = (later.header.lsn - 2 ** step) as Lsn;
+    const commits = await context.fetcher.run(loadCommits(context.frames, [lsn]), options.signal);
+    const middle = proveCommit(context.frames, commits.get(lsn)!, later.header.jumpHashes[step]!);
+    if (middle.header.time > time) later = middle;
+  }
+  const found = (later.header.lsn - 1) as Lsn;
+  if (found === LSN_ZERO) throw tooEarly(context, time, later.header.time);
+  return found;
+}
+
+/**
+ * Walks from the newest commit, which comes after the time, down by the largest steps there are. Answers the last one after the time, and the
+ * step below it that passes the time.
+ */
+async function coarse(
+  context: ReplicaContext,
+  time: number,
+  options: Options,
+): Promise<{ later: DecodedCommit; step: number }> {
+  const { fetcher, frames, replica, codecs } = context;
+  const { base, baseHeader } = replica.state;
+  const { directory } = replica;
+  if (directory.commit(base.lsn) === undefined) {
+    directory.learn(decodeCommit(baseHeader!, codecs.hash, { lsn: base.lsn, hash: base.hash }));
+  }
+  const path = pathDown(base.lsn, LSN_ZERO);
+  const lsns = path.map(({ lsn }) => lsn);
+  const commits = await fetcher.run(loadCommits(frames, lsns), options.signal);
+  let later = proveCommit(frames, commits.get(base.lsn)!, base.hash);
+  let { step } = path[0]!;
+  for (const next of path.slice(1)) {
+    const commit = proveCommit(frames, commits.get(next.lsn)!, later.header.jumpHashes[step]!);
+    if (commit.header.time <= time) break;
+    later = commit;
+    step = next.step;
+  }
+  return { later, step };
+}
+
+function tooEarly(context: ReplicaContext, time: number, oldest: number | undefined): PagefoldError {
+  const { volume } = context.replica.manifest;
+  const what =
+    oldest === undefined
+      ? "it has no commit yet"
+      : `its oldest commit is of ${dateText(oldest)}; ask for that`;
+  return new PagefoldError("not_found", `volume ${volume} had no commit at ${dateText(time)}: ${what}`, {
+    details: { volume, time, ...(oldest === undefined ? {} : { oldest }) },
+  });
+}
+
+/** Times of commits are any integer; a Date ends in the year 275760. */
+function dateText(time: number): string {
+  return Math.abs(time) <= 8.64e15 ? new Date(time).toISOString() : `${time} ms`;
+}
