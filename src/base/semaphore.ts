@@ -12,6 +12,13 @@ export class Semaphore {
     this.#what = what;
   }
 
+  /** A permit at once, or undefined where none is free; never ahead of those who wait. */
+  tryAcquire(): (() => void) | undefined {
+    if (this.#free === 0) return undefined;
+    this.#free--;
+    return this.#releaseOnce();
+  }
+
   /** Waits for a permit, first come first served; call the result exactly once to give it back. */
   async acquire(signal?: AbortSignal): Promise<() => void> {
     if (signal?.aborted) throw abortedError(`waiting for ${this.#what}`, signal.reason);
@@ -32,6 +39,10 @@ export class Semaphore {
         signal?.addEventListener("abort", onAbort, { once: true });
       });
     }
+    return this.#releaseOnce();
+  }
+
+  #releaseOnce(): () => void {
     let released = false;
     return () => {
       if (released) return;

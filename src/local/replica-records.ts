@@ -13,6 +13,8 @@
  *   7 outcome  handle, LSN, result                                 and how it ended
  *   8 reset    handle, sequence                                    local commits up to it were dropped
  *   9 forget   handle                                              the volume is not followed any more
+ *  10 part     as commit                                           a commit that counts only with the record after its group
+ *  11 together count                                               so many parts right before this are commits, all at once
  */
 import type { Hash, Lsn, PageCount, TimeMs } from "../base/brand.ts";
 import { PagefoldError } from "../base/errors.ts";
@@ -30,6 +32,8 @@ export const RecordType = {
   outcome: 7,
   reset: 8,
   forget: 9,
+  part: 10,
+  together: 11,
 } as const;
 
 export interface VolumeRecord {
@@ -236,6 +240,14 @@ export function encodeForgetRecord(handle: number): Uint8Array {
 
 export function decodeForgetRecord(payload: Uint8Array): number {
   return new ByteReader(payload, "forget record").u32("handle");
+}
+
+export function encodeTogetherRecord(count: number): Uint8Array {
+  return new ByteWriter().u32(count).finish();
+}
+
+export function decodeTogetherRecord(payload: Uint8Array): number {
+  return new ByteReader(payload, "together record").u32("count");
 }
 
 function writeBatch(writer: ByteWriter, pages: PageSet, sums: BigUint64Array): ByteWriter {

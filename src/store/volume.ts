@@ -2,6 +2,7 @@
  * One volume as its users see it: snapshots, transactions, files, replication. Every verb is one call into the layer that does it;
  * nothing is decided here.
  */
+import { assert } from "../base/assert.ts";
 import type { StateChecksum, VolumeId } from "../base/brand.ts";
 import type { Emitter } from "../base/emitter.ts";
 import { PagefoldError } from "../base/errors.ts";
@@ -34,7 +35,7 @@ import type { FaultEvent } from "../replicate/supply.ts";
 import { LocalCommits } from "../volume/local-commits.ts";
 import { type LocalCommit, shapeOf } from "../volume/replica.ts";
 import { type PageSupply, Snapshot } from "../volume/snapshot.ts";
-import { type CommitDraft, type CommitResult, Transaction } from "../volume/transaction.ts";
+import { type CommitResult, type HostedDraft, Transaction, type TransactionHost } from "../volume/transaction.ts";
 import type { StoreSettings } from "./settings.ts";
 
 export type Options = { readonly signal?: AbortSignal };
@@ -55,6 +56,11 @@ export interface VolumeStatus extends ReplicaStatus {
 
 export interface WriteOptions extends Options {
   readonly durability?: "full" | "relaxed";
+}
+
+/** What a transaction of a volume knows it by, so that transactions of several volumes can be committed together. */
+interface VolumeHost extends TransactionHost {
+  readonly volume: Volume;
 }
 
 export class Volume {
@@ -96,6 +102,16 @@ export class Volume {
       commits: state.commits,
       epoch: state.epoch,
     });
+  }
+
+  /** Grows whenever the bytes that a new snapshot shows may have changed; a push leaves it. */
+  get epoch(): number {
+    return this.#open().replica.state.epoch;
+  }
+
+  /** Another object whenever a new snapshot would differ in any way, also in where its pages lie. */
+  get version(): object {
+    return this.#open().replica.state;
   }
 
   /**
@@ -160,28 +176,18 @@ export class Volume {
    */
   async begin(options: WriteOptions & { readonly snapshot?: Snapshot } = {}): Promise<Transaction> {
     const context = this.#open();
-    const release = await context.writers.acquire(options.signal);
-    try {
-      const base = this.snapshot();
-      if (options.snapshot !== undefined && options.snapshot.epoch !== base.epoch) {
-        base.close();
-        throw staleSnapshot(this.id);
-      }
-      const transaction = context.log.newTransaction();
-      return new Transaction(base, {
-        budgetBytes: this.#settings.transactionBytes,
-        transaction,
-        spill: (pages, bytes) => context.log.spill(context.replica, transaction, pages, bytes),
-        commit: (draft) => this.#commit(base, draft, options.durability ?? this.#settings.durability),
-        ended: (spilled) => {
-          context.log.endSpills(spilled);
-          release();
-        },
-      });
-    } catch (error) {
-      release();
-      throw error;
-    }
+    return this.#transaction(options, await context.writers.acquire(options.signal));
+  }
+
+  /**
+   * `begin` without waiting: undefined where another writer has its turn.
+   * @throws `conflict` where the volume has moved on from `options.snapshot`
+   */
+  tryBegin(
+    options: Omit<WriteOptions, "signal"> & { readonly snapshot?: Snapshot } = {},
+  ): Transaction | undefined {
+    const release = this.#open().writers.tryAcquire();
+    return release === undefined ? undefined : this.#transaction(options, release);
   }
 
   /** Reads bytes of the newest state; shorter where the volume ends. */
@@ -267,18 +273,61 @@ export class Volume {
     this.#closed = true;
   }
 
-  #commit(base: Snapshot, draft: CommitDraft, durability: "full" | "relaxed"): LocalCommit {
-    const context = this.#open();
-    const { replica, log, runtime } = context;
-    if (base.epoch !== replica.state.epoch) throw staleSnapshot(this.id);
-    const { pages, bytes, spilled, transaction, ...facts } = draft;
-    const spills = { transaction, batches: spilled };
-    const commit = log.commit(replica, { ...facts, time: runtime.now() }, pages, bytes, spills, durability);
+  /** Takes the writer's turn over, which ends with the transaction. */
+  #transaction(
+    options: WriteOptions & { readonly snapshot?: Snapshot },
+    release: () => void,
+  ): Transaction {
+    try {
+      const context = this.#open();
+      const base = this.snapshot();
+      if (options.snapshot !== undefined && options.snapshot.epoch !== base.epoch) {
+        base.close();
+        throw staleSnapshot(this.id);
+      }
+      const { log, replica } = context;
+      const transaction = log.newTransaction();
+      const durability = options.durability ?? this.#settings.durability;
+      const host: VolumeHost = {
+        volume: this,
+        budgetBytes: this.#settings.transactionBytes,
+        transaction,
+        sum: (bytes) => log.sum(bytes),
+        spill: (pages, bytes) => log.spill(replica, transaction, pages, bytes),
+        commitAll: (drafts) => this.#commitAll(drafts, durability),
+        ended: (spilled) => {
+          log.endSpills(spilled);
+          release();
+        },
+      };
+      return new Transaction(base, host);
+    } catch (error) {
+      release();
+      throw error;
+    }
+  }
+
+  #commitAll(drafts: readonly HostedDraft[], durability: "full" | "relaxed"): LocalCommit[] {
+    const { log, runtime } = this.#open();
+    const time = runtime.now();
+    const volumes = drafts.map(({ host }) => (host as VolumeHost).volume);
+    const parts = drafts.map(({ base, draft }, i) => {
+      const volume = volumes[i]!;
+      const { replica, log: itsLog } = volume.#open();
+      assert(itsLog === log, "committing volumes of several stores together");
+      if (base.epoch !== replica.state.epoch) throw staleSnapshot(volume.id);
+      return { replica, commit: { ...draft, time } };
+    });
+    const commits = log.commitAll(parts, durability);
     if (durability === "relaxed") this.#flushSoon();
-    const changedPages = commit.changed.size + commit.zeroed.size;
-    context.onCommit({ volume: this.id, lsn: replica.state.base.lsn, where: "local", changedPages });
-    context.onStatus();
-    return commit;
+    commits.forEach((commit, i) => {
+      const { id } = volumes[i]!;
+      const context = volumes[i]!.#context;
+      const changedPages = commit.changed.size + commit.zeroed.size;
+      context.onCommit({ volume: id, lsn: context.replica.state.base.lsn, where: "local", changedPages });
+      context.onStatus();
+    });
+    return commits;
   }
 
   async #inTransaction(

@@ -21,6 +21,7 @@ import {
   encodeSpillRecord,
   encodeSyncRecord,
   encodeTagRecord,
+  encodeTogetherRecord,
   encodeVolumeRecord,
   type IntentRecord,
   type OutcomeRecord,
@@ -40,13 +41,19 @@ export interface ReplicaLogOptions {
   readonly compactAboveBytes?: number;
 }
 
-/** What a new local commit says of itself. */
+/** A new local commit: what it says of itself, its pages, and what its transaction had spilled. */
 export interface NewCommit {
   readonly pageCount: PageCount;
   readonly lowestPageCount: PageCount;
   readonly byteLength: number;
   readonly time: TimeMs;
   readonly zeroed: PageSet;
+  readonly pages: PageSet;
+  /** One for each of `pages`, and the `sum` of each. */
+  readonly bytes: readonly Uint8Array[];
+  readonly sums: BigUint64Array;
+  readonly transaction: number;
+  readonly spilled: readonly StoredBatch[];
 }
 
 export class ReplicaLog {
@@ -146,30 +153,35 @@ export class ReplicaLog {
     for (const batch of batches) this.#uncommitted.delete(batch);
   }
 
-  /** Makes a local commit: durable now, or with the next `flush`. Nothing of it is seen when writing it down fails. */
-  commit(
-    replica: Replica,
-    commit: NewCommit,
-    pages: PageSet,
-    bytes: readonly Uint8Array[],
-    spills: { readonly transaction: number; readonly batches: readonly StoredBatch[] },
+  /** Of a page, as it is kept with the page in the log. */
+  sum(page: Uint8Array): bigint {
+    return this.#options.codecs.hash.xxh64(page);
+  }
+
+  /**
+   * Makes local commits, at most one of each replica: durable now, or with the next `flush`. Of several either all are there after a crash or
+   * none. Nothing of them is seen when writing them down fails.
+   */
+  commitAll(
+    commits: readonly { readonly replica: Replica; readonly commit: NewCommit }[],
     durability: "full" | "relaxed",
-  ): LocalCommit {
-    const { state } = replica;
-    const sums = this.#sums(bytes);
-    const record = {
-      ...commit,
-      handle: replica.handle,
-      sequence: state.nextSequence,
-      transaction: spills.batches.length === 0 ? 0 : spills.transaction,
-    };
-    const head = encodeCommitRecord(record, pages, sums);
-    const ref = this.#append(RecordType.commit, [head, ...bytes]);
+  ): LocalCommit[] {
+    const type = commits.length === 1 ? RecordType.commit : RecordType.part;
+    const written = commits.map(({ replica, commit }) => {
+      const { pages, bytes, sums, spilled } = commit;
+      const record = {
+        ...commit,
+        handle: replica.handle,
+        sequence: replica.state.nextSequence,
+        transaction: spilled.length === 0 ? 0 : commit.transaction,
+      };
+      const head = encodeCommitRecord(record, pages, sums);
+      const ref = this.#append(type, [head, ...bytes]);
+      return { replica, record, batches: [...spilled, { pages, sums, dataOffset: head.length, ref }] };
+    });
+    if (type === RecordType.part) this.#append(RecordType.together, [encodeTogetherRecord(commits.length)]);
     if (durability === "full") this.#log.flush();
-    return this.#table.learnCommit(replica, record, [
-      ...spills.batches,
-      { pages, sums, dataOffset: head.length, ref },
-    ]);
+    return written.map(({ replica, record, batches }) => this.#table.learnCommit(replica, record, batches));
   }
 
   flush(): void {
@@ -222,6 +234,15 @@ export class ReplicaLog {
     into.fill(0);
   }
 
+  /** The sum of a page of a local commit; undefined where the commit zeroed it. */
+  sumOf(commit: LocalCommit, page: number): bigint | undefined {
+    for (let i = commit.batches.length - 1; i >= 0 && !commit.zeroed.has(page); i--) {
+      const { pages, sums } = commit.batches[i]!;
+      if (pages.has(page)) return sums[pages.rankOf(page)];
+    }
+    return undefined;
+  }
+
   /** Reads one page of a batch that holds it, verified. */
   readBatch(replica: Replica, batch: StoredBatch, page: number, into: Uint8Array): void {
     const rank = batch.pages.rankOf(page);
@@ -252,11 +273,7 @@ export class ReplicaLog {
   }
 
   #sums(pages: readonly Uint8Array[]): BigUint64Array {
-    const sums = new BigUint64Array(pages.length);
-    pages.forEach((page, i) => {
-      sums[i] = this.#options.codecs.hash.xxh64(page);
-    });
-    return sums;
+    return BigUint64Array.from(pages, (page) => this.sum(page));
   }
 
   #maybeCompact(): void {

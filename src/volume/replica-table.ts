@@ -22,6 +22,7 @@ import {
   decodeSpillRecord,
   decodeSyncRecord,
   decodeTagRecord,
+  decodeTogetherRecord,
   decodeVolumeRecord,
   type OutcomeRecord,
   type PageBatch,
@@ -37,6 +38,8 @@ export class ReplicaTable {
   readonly #replicas = new Map<number, Replica>();
   /** While replaying: spilled batches of transactions whose commit has not come yet. */
   readonly #spills = new Map<string, StoredBatch[]>();
+  /** While replaying: commits right before, which count only if their group is complete. */
+  #parts: { readonly payload: Uint8Array; readonly ref: RecordRef }[] = [];
   /** Above every number that the log has seen. */
   nextTransaction = 1;
 
@@ -71,6 +74,12 @@ export class ReplicaTable {
 
   /** Takes over one record of the log, in order. */
   replay(type: number, payload: Uint8Array, ref: RecordRef): void {
+    if (type === RecordType.part) {
+      // The payload is the log's, and only valid now.
+      this.#parts.push({ payload: payload.slice(), ref });
+      return;
+    }
+    const parts = this.#parts.splice(0);
     switch (type) {
       case RecordType.volume: {
         const { handle, manifest } = decodeVolumeRecord(payload);
@@ -94,11 +103,19 @@ export class ReplicaTable {
         else spilled.push(stored(batch, ref));
         return;
       }
-      case RecordType.commit: {
-        const record = decodeCommitRecord(payload);
-        const spilled =
-          record.transaction === 0 ? [] : (this.#spills.get(`${record.handle}/${record.transaction}`) ?? []);
-        this.learnCommit(this.#replica(record.handle), record, [...spilled, stored(record.batch, ref)]);
+      case RecordType.commit:
+        this.#replayCommit(payload, ref);
+        return;
+      case RecordType.together: {
+        const count = decodeTogetherRecord(payload);
+        if (parts.length < count) {
+          throw new PagefoldError(
+            "corrupt",
+            `the local store has ${parts.length} of ${count} commits that were made together; clone again into an empty directory`,
+          );
+        }
+        // Parts before them belong to a group whose writing failed.
+        for (const part of parts.slice(parts.length - count)) this.#replayCommit(part.payload, part.ref);
         return;
       }
       case RecordType.intent: {
@@ -126,6 +143,13 @@ export class ReplicaTable {
           `the local store has a record of type ${type}, which this version does not know; open it with the version that wrote it`,
         );
     }
+  }
+
+  #replayCommit(payload: Uint8Array, ref: RecordRef): void {
+    const record = decodeCommitRecord(payload);
+    const spilled =
+      record.transaction === 0 ? [] : (this.#spills.get(`${record.handle}/${record.transaction}`) ?? []);
+    this.learnCommit(this.#replica(record.handle), record, [...spilled, stored(record.batch, ref)]);
   }
 
   #replaySync(payload: Uint8Array): void {

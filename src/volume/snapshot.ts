@@ -10,7 +10,7 @@ import type { PageCache } from "../local/page-cache.ts";
 import type { FetchPlan, PageView } from "./fetch-plan.ts";
 import type { LocalCommits } from "./local-commits.ts";
 import type { PageTable } from "./page-table.ts";
-import type { Replica } from "./replica.ts";
+import type { LocalCommit, Replica } from "./replica.ts";
 import type { ReplicaLog } from "./replica-log.ts";
 
 /** How missing pages become resident; `src/replicate` implements it. */
@@ -101,6 +101,19 @@ export class Snapshot implements PageView {
     const first = Math.floor(offset / this.pageSize) + 1;
     const last = Math.max(first, Math.ceil((offset + length) / this.pageSize));
     return this.context.supply.plan(this, first, last);
+  }
+
+  /**
+   * Whether the page is known, without fetching, to have these very bytes, which are not all zeros.
+   * @param sum of `bytes`, as the local log keeps it
+   * @param scratch room for a page
+   */
+  holds(page: number, bytes: Uint8Array, sum: bigint, scratch: Uint8Array): boolean {
+    const value = this.table.lookup(page);
+    if (value === 0 || page > this.pageCount) return false;
+    // Pages of local commits lie in the log: their sums are in memory and mostly tell without a read.
+    if (value < 0 && this.context.log.sumOf(this.#localCommit(-value), page) !== sum) return false;
+    return this.#tryPart(page, 0, scratch) && equalWords(bytes, scratch);
   }
 
   /** Whether reading the page needs no fetch. */
@@ -198,14 +211,27 @@ export class Snapshot implements PageView {
     return true;
   }
 
+  #localCommit(sequence: number): LocalCommit {
+    const commit = this.#commits.bySequence(sequence);
+    assert(commit?.sequence === sequence, `a snapshot without its local commit ${sequence}`);
+    return commit;
+  }
+
   #readLocal(page: number, sequence: number, start: number, into: Uint8Array): void {
     const { log, replica } = this.context;
     const whole = into.length === this.pageSize ? into : new Uint8Array(this.pageSize);
-    const commit = this.#commits.bySequence(sequence);
-    assert(commit?.sequence === sequence, `a snapshot without its local commit ${sequence}`);
-    log.readPage(replica, commit, page, whole);
+    log.readPage(replica, this.#localCommit(sequence), page, whole);
     if (whole !== into) into.set(whole.subarray(start, start + into.length));
   }
+}
+
+/** Both start at a multiple of four bytes and are as long. */
+function equalWords(a: Uint8Array, b: Uint8Array): boolean {
+  const words = a.length >>> 2;
+  const x = new Int32Array(a.buffer, a.byteOffset, words);
+  const y = new Int32Array(b.buffer, b.byteOffset, words);
+  for (let i = 0; i < words; i++) if (x[i] !== y[i]) return false;
+  return true;
 }
 
 export function checkRange(offset: number, length: number): void {

@@ -19,6 +19,8 @@ export interface BlockingBridge {
 export interface SuspendingBridge {
   readonly kind: "jspi";
   readonly blocking: false;
+  /** Ends the fetches of what runs now (`aborted`); set anew for each statement. */
+  signal: AbortSignal | undefined;
   run<T>(plan: FetchPlan<T>): Promise<T>;
 }
 

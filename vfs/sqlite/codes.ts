@@ -2,6 +2,7 @@
 
 export const OK = 0;
 export const ERROR = 1;
+export const ABORT = 4;
 export const BUSY = 5;
 export const LOCKED = 6;
 export const NOMEM = 7;
@@ -12,11 +13,15 @@ export const CORRUPT = 11;
 export const NOTFOUND = 12;
 export const FULL = 13;
 export const CANTOPEN = 14;
+export const SCHEMA = 17;
 export const TOOBIG = 18;
+export const CONSTRAINT = 19;
+export const MISUSE = 21;
 export const NOTADB = 26;
 export const ROW = 100;
 export const DONE = 101;
 
+export const BUSY_SNAPSHOT = 517;
 export const IOERR_READ = 266;
 export const IOERR_SHORT_READ = 522;
 export const IOERR_WRITE = 778;
@@ -31,10 +36,24 @@ export const IOERR_DATA = 8202;
 
 export const OPEN_READONLY = 0x1;
 export const OPEN_READWRITE = 0x2;
+export const OPEN_CREATE = 0x4;
 export const OPEN_MAIN_DB = 0x100;
+export const OPEN_SUPER_JOURNAL = 0x4000;
 
+/** Levels of xLock and xUnlock. */
 export const LOCK_NONE = 0;
 export const LOCK_SHARED = 1;
+export const LOCK_RESERVED = 2;
+
+/** What xFileControl is asked. */
+export const FCNTL_PRAGMA = 14;
+export const FCNTL_SYNC = 21;
+export const FCNTL_COMMIT_PHASETWO = 22;
+
+/** What xDeviceCharacteristics answers: nothing here is ever torn, and writes never overtake one another. */
+export const IOCAP_SAFE_APPEND = 0x200;
+export const IOCAP_SEQUENTIAL = 0x400;
+export const IOCAP_POWERSAFE_OVERWRITE = 0x1000;
 
 /** Types of column values. */
 export const INTEGER = 1;

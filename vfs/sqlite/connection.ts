@@ -1,165 +1,350 @@
 /**
- * One SQLite connection through the VFS: runs SQL to its end, one string at a time. Errors that come from below SQLite (a page that
- * cannot be fetched) come out as they went in; SQLite's own become PagefoldErrors.
+ * One SQLite connection through the VFS: runs SQL, one statement at a time, and keeps prepared statements. Errors that come from below SQLite
+ * (a page that cannot be fetched) come out as they went in; SQLite's own become PagefoldErrors.
  */
 import type { Sqlite3Static } from "@sqlite.org/sqlite-wasm";
 import { PagefoldError } from "../../src/base/errors.ts";
-import { DONE, OK, OPEN_READONLY, ROW } from "./codes.ts";
+import { OK, OPEN_CREATE, OPEN_READONLY, OPEN_READWRITE } from "./codes.ts";
+import type { DatabaseFile } from "./database-file.ts";
 import { errorOf } from "./errors.ts";
 import { exportsOf, type SqliteExports } from "./exports.ts";
 import type { PagefoldVfs } from "./pagefold-vfs.ts";
 import { ParameterSource } from "./parameters.ts";
+import { Statement, type StatementHost, succeeded } from "./statement.ts";
+import { StatementCache } from "./statement-cache.ts";
 import { type SqlParameters, type SqlValue, Values } from "./values.ts";
 
-/** Rows of the last statement that has columns; both empty where none has. */
+/** Rows of one statement; both empty where it has no columns. */
 export interface SqlRows {
   readonly columns: string[];
   readonly rows: SqlValue[][];
 }
 
+export interface StatementResult extends SqlRows {
+  /** Rows inserted, updated or deleted by this statement itself. */
+  readonly changes: number;
+  /** Of the connection's last INSERT so far. */
+  readonly lastInsertRowid: number | bigint;
+}
+
 export interface ConnectionOptions {
-  /** Asked every thousand or so steps of SQLite's machine: whether what runs is to end (`aborted`). Must not throw. */
-  readonly interrupted?: () => boolean;
+  readonly readOnly?: boolean;
+  /** SQL text of a `PRAGMA pagefold_…` statement → its rows. Without it SQLite passes them to the VFS. */
+  readonly control?: (name: string, value: string | undefined) => Promise<SqlRows>;
+  /** Tried once where opening a file (ATTACH) failed because its volume was not open: opens it. */
+  readonly openVolume?: (name: string) => Promise<void>;
 }
 
 const OPERATIONS_BETWEEN_CHECKS = 1000;
+const PREPARE_PERSISTENT = 1;
+/** `PRAGMA pagefold_x`, `PRAGMA main.pagefold_x = 'value'` or `PRAGMA pagefold_x(value)` at the start of what is left of the SQL. */
+const CONTROL =
+  /^\s*PRAGMA\s+(?:\w+\s*\.\s*)?(pagefold_\w+)\s*(?:=\s*('(?:[^']|'')*'|"[^"]*"|[^;'"\s()]+)|\(\s*('(?:[^']|'')*'|"[^"]*"|[^;'"\s()]+)\s*\))?\s*(?:;|$)/i;
 
 export class Connection {
   readonly #sqlite3: Sqlite3Static;
   readonly #exports: SqliteExports;
   readonly #vfs: PagefoldVfs;
-  readonly #values: Values;
-  #db: number;
-  #progress = 0;
+  readonly #options: ConnectionOptions;
+  readonly #host: StatementHost;
+  readonly #cache = new StatementCache();
+  readonly #fileName: string;
+  #db = 0;
 
-  /** Opens the database that the VFS knows as `fileName`. @throws what the VFS's `resolve` throws */
-  constructor(sqlite3: Sqlite3Static, vfs: PagefoldVfs, fileName: string, options: ConnectionOptions = {}) {
+  private constructor(
+    sqlite3: Sqlite3Static,
+    vfs: PagefoldVfs,
+    fileName: string,
+    options: ConnectionOptions,
+  ) {
     this.#sqlite3 = sqlite3;
     this.#exports = exportsOf(sqlite3);
     this.#vfs = vfs;
-    this.#values = new Values(sqlite3);
-    this.#db = this.#open(fileName);
-    this.#exports.sqlite3_extended_result_codes(this.#db, 1);
-    if (options.interrupted !== undefined) {
-      const { interrupted } = options;
-      this.#progress = sqlite3.wasm.installFunction((_argument: number) => (interrupted() ? 1 : 0), "ii");
-      this.#exports.sqlite3_progress_handler(this.#db, OPERATIONS_BETWEEN_CHECKS, this.#progress, 0);
+    this.#options = options;
+    this.#fileName = fileName;
+    const values = new Values(sqlite3);
+    this.#host = {
+      sqlite3,
+      vfs: vfs.inner,
+      values,
+      check: (code, statement) => this.#check(code, statement),
+    };
+  }
+
+  /** Opens the database that the VFS knows as `fileName`. @throws what the VFS's `resolve` throws */
+  static async open(
+    sqlite3: Sqlite3Static,
+    vfs: PagefoldVfs,
+    fileName: string,
+    options: ConnectionOptions = {},
+  ): Promise<Connection> {
+    const connection = new Connection(sqlite3, vfs, fileName, options);
+    await connection.#open();
+    try {
+      await connection.#configure();
+      return connection;
+    } catch (error) {
+      await connection.close();
+      throw error;
     }
-    // Big sorts spill into the VFS's memory files rather than fill the wasm heap, which ends at 2 GiB.
-    this.run("PRAGMA temp_store=FILE");
+  }
+
+  /** The main database's file. */
+  get file(): DatabaseFile {
+    const file = this.#file;
+    if (file === undefined) throw closed();
+    return file;
+  }
+
+  #file: DatabaseFile | undefined;
+
+  /** Whether a transaction is open (BEGIN without its end). */
+  get inTransaction(): boolean {
+    return this.#db !== 0 && this.#exports.sqlite3_get_autocommit(this.#db) === 0;
+  }
+
+  /** Rows changed since the connection was opened. */
+  get totalChanges(): number {
+    return Number(this.#exports.sqlite3_total_changes64(this.#db));
   }
 
   /**
-   * Runs every statement of `sql`. Positional parameters are taken by the statements in order, as many as each has; named ones go to
-   * every statement that has the name.
-   * @throws `invalid` for wrong SQL, parameters that do not fit, and statements that write
+   * Runs every statement of `sql`; answers one result per statement. Positional parameters are taken by the statements in order, as many as each
+   * has; named ones go to every statement that has the name.
+   * @throws `invalid` for wrong SQL, parameters that do not fit and constraints, `conflict` for a stale snapshot, what a fault throws
    */
-  run(sql: string, parameters: SqlParameters = []): SqlRows {
-    if (this.#db === 0)
-      throw new PagefoldError("closed", "this connection was closed; open the database again");
-    if (sql.includes("\0"))
-      throw new PagefoldError("invalid", "the SQL holds a NUL character; pass such text as a parameter");
-    const { wasm } = this.#sqlite3;
+  async run(sql: string, parameters: SqlParameters = []): Promise<StatementResult[]> {
+    this.#checkOpen(sql);
+    await this.#forgetReplacedSchema();
     const source = new ParameterSource(parameters);
-    let result: SqlRows = { columns: [], rows: [] };
-    const [pSql, length] = wasm.allocCString(sql, true);
-    const pOut = wasm.alloc(8);
-    try {
-      const end = pSql + length;
-      for (let at = pSql; at < end; ) {
-        if (this.#vfs.viewsReplaced()) this.#forgetSchema();
-        const { statement, tail } = this.#prepare(at, end - at, pOut);
-        // A comment or blank between statements.
-        if (statement !== 0) result = this.#runStatement(statement, source) ?? result;
-        at = tail;
+    const cached = this.#cache.take(sql);
+    if (cached !== undefined) {
+      try {
+        cached.bind(source);
+        source.checkAllUsed();
+        return [await this.#runStatement(cached)];
+      } finally {
+        await cached.reset();
+        await this.#keep(sql, cached);
       }
+    }
+    const results: StatementResult[] = [];
+    for (let rest = sql; ; ) {
+      const control = this.#options.control === undefined ? null : CONTROL.exec(rest);
+      if (control !== null) {
+        results.push({ ...(await this.#control(control)), changes: 0, lastInsertRowid: 0 });
+        rest = rest.slice(control[0].length);
+        continue;
+      }
+      await this.#forgetReplacedSchema();
+      const { statement, tail } = await this.#prepare(rest);
+      if (statement !== undefined) {
+        const isWhole = rest === sql && tail.trim() === "";
+        let reusable = false;
+        try {
+          statement.bind(source);
+          results.push(await this.#runStatement(statement));
+          reusable = isWhole;
+        } finally {
+          if (reusable) {
+            await statement.reset();
+            await this.#keep(sql, statement);
+          } else {
+            await statement.finalize();
+          }
+        }
+      }
+      if (tail === "") break;
+      rest = tail;
+    }
+    source.checkAllUsed();
+    return results;
+  }
+
+  /** A statement of its own, bound and ready for `rows`; the caller finalizes it. @throws `invalid` where `sql` is not one statement */
+  async prepare(sql: string, parameters: SqlParameters = []): Promise<Statement> {
+    this.#checkOpen(sql);
+    await this.#forgetReplacedSchema();
+    const { statement, tail } = await this.#prepare(sql);
+    if (statement === undefined || tail.trim() !== "") {
+      await statement?.finalize();
+      throw new PagefoldError("invalid", "this needs exactly one SQL statement; run several with exec()");
+    }
+    try {
+      const source = new ParameterSource(parameters);
+      statement.bind(source);
       source.checkAllUsed();
-      return result;
-    } finally {
-      wasm.dealloc(pOut);
-      wasm.dealloc(pSql);
+      return statement;
+    } catch (error) {
+      await statement.finalize();
+      throw error;
     }
   }
 
-  /** Idempotent. */
-  close(): void {
+  /** Idempotent. An open transaction is rolled back. */
+  async close(): Promise<void> {
     if (this.#db === 0) return;
-    this.#sqlite3.capi.sqlite3_close_v2(this.#db);
+    const db = this.#db;
+    for (const statement of this.#cache.clear()) await statement.finalize();
     this.#db = 0;
-    if (this.#progress !== 0) this.#sqlite3.wasm.uninstallFunction(this.#progress);
+    this.#file = undefined;
+    await this.#vfs.inner.calls.close(db);
   }
 
-  #open(fileName: string): number {
+  async #open(): Promise<void> {
     const { capi, wasm } = this.#sqlite3;
     const pOut = wasm.alloc(4);
+    const pName = wasm.allocCString(this.#fileName, false);
+    const pVfs = wasm.allocCString(this.#vfs.name, false);
     try {
       wasm.pokePtr(pOut, 0);
-      this.#vfs.takeError();
-      const code: number = capi.sqlite3_open_v2(fileName, pOut, OPEN_READONLY, this.#vfs.name);
+      const flags = this.#options.readOnly === true ? OPEN_READONLY : OPEN_READWRITE | OPEN_CREATE;
+      const code = await this.#vfs.inner.calls.open(pName, pOut, flags, pVfs);
       const db = wasm.peekPtr(pOut);
-      if (code === OK) return db;
+      if (code === OK) {
+        this.#db = db;
+        this.#file = this.#vfs.inner.database(this.#fileName);
+        return;
+      }
       const message = capi.sqlite3_errmsg(db);
-      capi.sqlite3_close_v2(db);
-      throw errorOf({ code, message, cause: this.#vfs.takeError() });
+      const cause = this.#vfs.inner.calls.cause(pName);
+      await this.#vfs.inner.calls.close(db);
+      throw errorOf({ code, message, cause });
     } finally {
-      wasm.dealloc(pOut);
+      for (const pointer of [pOut, pName, pVfs]) wasm.dealloc(pointer);
     }
+  }
+
+  /** What suits a volume; the caller's own pragmas come later and win. */
+  async #configure(): Promise<void> {
+    const { inner } = this.#vfs;
+    this.#exports.sqlite3_extended_result_codes(this.#db, 1);
+    this.#exports.sqlite3_progress_handler(this.#db, OPERATIONS_BETWEEN_CHECKS, inner.progress, 0);
+    const { file } = this;
+    const { pageSize, byteLength } = file.view;
+    // Big sorts spill into the VFS's files rather than fill the wasm heap, which ends at 2 GiB. The commit is made durable by the local log, so
+    // SQLite's own flushes would be for nothing; and a journal that is emptied rather than deleted saves opening it for every transaction.
+    const pragmas = ["temp_store=FILE", "synchronous=OFF", "journal_mode=TRUNCATE"];
+    if (byteLength === 0 && pageSize >= 512 && pageSize <= 65_536) pragmas.push(`page_size=${pageSize}`);
+    await inner.withStandardPragmas(async () => {
+      for (const pragma of pragmas) await this.run(`PRAGMA ${pragma}`);
+    });
+    file.journalMode = "truncate";
   }
 
   /** Another database may stand in the volume now, with the same schema cookie: see `PagefoldVfs.viewsReplaced`. */
-  #forgetSchema(): void {
-    const { capi } = this.#sqlite3;
-    this.#check(() => capi.sqlite3_exec(this.#db, "PRAGMA writable_schema=RESET", 0, 0, 0));
-  }
-
-  #prepare(at: number, length: number, pOut: number): { readonly statement: number; readonly tail: number } {
+  async #forgetReplacedSchema(): Promise<void> {
+    if (!this.#vfs.viewsReplaced() || this.inTransaction) return;
     const { wasm } = this.#sqlite3;
-    wasm.pokePtr(pOut, 0);
-    wasm.pokePtr(pOut + 4, at + length);
-    this.#check(() => this.#exports.sqlite3_prepare_v3(this.#db, at, length, 0, pOut, pOut + 4));
-    return { statement: wasm.peekPtr(pOut), tail: wasm.peekPtr(pOut + 4) };
-  }
-
-  /** The rows, or undefined where the statement has no columns. Finalizes it. */
-  #runStatement(statement: number, source: ParameterSource): SqlRows | undefined {
-    const exports = this.#exports;
-    const { capi } = this.#sqlite3;
+    const sql = wasm.allocCString("PRAGMA writable_schema=RESET", false);
     try {
-      this.#bind(statement, source);
-      const columns = Array.from({ length: exports.sqlite3_column_count(statement) }, (_, i) =>
-        capi.sqlite3_column_name(statement, i),
-      );
-      const rows: SqlValue[][] = [];
-      while (this.#check(() => exports.sqlite3_step(statement)) === ROW) {
-        const row = new Array<SqlValue>(columns.length);
-        for (let i = 0; i < columns.length; i++) row[i] = this.#values.column(statement, i);
-        rows.push(row);
-      }
-      return columns.length === 0 ? undefined : { columns, rows };
+      this.#check(await this.#vfs.inner.calls.exec(this.#db, sql, 0, 0, 0), this.#db);
     } finally {
-      // Repeats the code of the failure, which was reported already.
-      exports.sqlite3_finalize(statement);
+      wasm.dealloc(sql);
     }
   }
 
-  #bind(statement: number, source: ParameterSource): void {
-    const { capi } = this.#sqlite3;
-    const count = this.#exports.sqlite3_bind_parameter_count(statement);
-    const names = Array.from({ length: count }, (_, i) => capi.sqlite3_bind_parameter_name(statement, i + 1));
-    source.take(names).forEach((value, i) => {
-      this.#check(() => this.#values.bind(statement, i + 1, names[i] ?? `${i + 1}`, value));
-    });
+  async #control(match: RegExpExecArray): Promise<SqlRows> {
+    const [, name = "", equals, parentheses] = match;
+    return (
+      this.#options.control?.(name.toLowerCase(), unquoted(equals ?? parentheses)) ?? {
+        columns: [],
+        rows: [],
+      }
+    );
+  }
+
+  /** The first statement of `sql`, undefined for blanks and comments, and what follows it. */
+  async #prepare(sql: string): Promise<{ readonly statement: Statement | undefined; readonly tail: string }> {
+    try {
+      return await this.#prepareOnce(sql);
+    } catch (error) {
+      if (!(await this.#openedMissing(error))) throw error;
+      return this.#prepareOnce(sql);
+    }
+  }
+
+  async #prepareOnce(
+    sql: string,
+  ): Promise<{ readonly statement: Statement | undefined; readonly tail: string }> {
+    const { wasm } = this.#sqlite3;
+    const bytes = new TextEncoder().encode(sql);
+    // One allocation: two pointers for the answers, then the SQL.
+    const pOut = wasm.alloc(8 + bytes.length + 1);
+    try {
+      const pSql = pOut + 8;
+      wasm.heap8u().set(bytes, pSql);
+      wasm.poke8(pSql + bytes.length, 0);
+      wasm.pokePtr(pOut, 0);
+      wasm.pokePtr(pOut + 4, pSql + bytes.length);
+      const { prepare } = this.#vfs.inner.calls;
+      const prepared = prepare(this.#db, pSql, bytes.length + 1, PREPARE_PERSISTENT, pOut, pOut + 4);
+      this.#check(typeof prepared === "number" ? prepared : await prepared, this.#db);
+      const pointer = wasm.peekPtr(pOut);
+      const end = wasm.peekPtr(pOut + 4) - pSql;
+      const tail = end >= bytes.length ? "" : new TextDecoder().decode(bytes.subarray(end));
+      return { statement: pointer === 0 ? undefined : new Statement(pointer, this.#host), tail };
+    } finally {
+      wasm.dealloc(pOut);
+    }
+  }
+
+  async #runStatement(statement: Statement): Promise<StatementResult> {
+    const rows: SqlValue[][] = [];
+    try {
+      await statement.rows(rows);
+    } catch (error) {
+      if (!(await this.#openedMissing(error))) throw error;
+      await statement.reset();
+      await statement.rows(rows);
+    }
+    const exports = this.#exports;
+    const rowid = statement.readOnly ? 0 : exports.sqlite3_last_insert_rowid(this.#db);
+    return {
+      columns: statement.columns,
+      rows,
+      changes: statement.readOnly ? 0 : Number(exports.sqlite3_changes64(this.#db)),
+      lastInsertRowid:
+        typeof rowid === "bigint" && Number.isSafeInteger(Number(rowid)) ? Number(rowid) : rowid,
+    };
+  }
+
+  /** Where a statement (ATTACH) failed because a volume was not open: opens it, so that the statement can run again. */
+  async #openedMissing(error: unknown): Promise<boolean> {
+    const { openVolume } = this.#options;
+    if (openVolume === undefined || !(error instanceof PagefoldError)) return false;
+    const { notOpen, tag } = error.details;
+    if (notOpen !== true || tag === undefined) return false;
+    await openVolume(tag);
+    return true;
+  }
+
+  async #keep(sql: string, statement: Statement): Promise<void> {
+    // A pragma is carried out when it is prepared.
+    if (/^\s*pragma\b/i.test(sql)) await statement.finalize();
+    else await this.#cache.put(sql, statement)?.finalize();
+  }
+
+  #checkOpen(sql: string): void {
+    if (this.#db === 0) throw closed();
+    if (sql.includes("\0"))
+      throw new PagefoldError("invalid", "the SQL holds a NUL character; pass such text as a parameter");
   }
 
   /** @throws the error of a call that failed, with what the VFS threw meanwhile as the reason */
-  #check(call: () => number): number {
-    this.#vfs.takeError();
-    const code = call();
-    if (code === OK || code === ROW || code === DONE) return code;
-    throw errorOf({
-      code,
-      message: this.#sqlite3.capi.sqlite3_errmsg(this.#db),
-      cause: this.#vfs.takeError(),
-    });
+  #check(code: number, subject: number): number {
+    if (succeeded(code)) return code;
+    const message = this.#sqlite3.capi.sqlite3_errmsg(this.#db);
+    throw errorOf({ code, message, cause: this.#vfs.inner.calls.cause(subject) });
   }
+}
+
+function closed(): PagefoldError {
+  return new PagefoldError("closed", "this connection was closed; open the database again");
+}
+
+function unquoted(text: string | undefined): string | undefined {
+  if (text === undefined) return undefined;
+  if (text.startsWith("'")) return text.slice(1, -1).replaceAll("''", "'");
+  return text.startsWith('"') ? text.slice(1, -1) : text;
 }

@@ -2,6 +2,8 @@
 import { abortedError, isPagefoldError, PagefoldError } from "../../src/base/errors.ts";
 import {
   BUSY,
+  BUSY_SNAPSHOT,
+  CONSTRAINT,
   CORRUPT,
   FULL,
   INTERRUPT,
@@ -37,10 +39,12 @@ export function errorOf({ code, message, cause }: SqliteFailure): PagefoldError 
   switch (code & 0xff) {
     case INTERRUPT:
       return abortedError("the query", cause);
+    case CONSTRAINT:
+      return new PagefoldError("invalid", `SQL: ${message}; the statement changed nothing`, options);
     case READONLY:
       return new PagefoldError(
         "invalid",
-        `read-only here: this statement writes, and the database is open for reading (${message}); only temporary tables can be changed`,
+        `read-only here: this statement writes, and the database is open for reading (${message}); open it for writing, or change temporary tables only`,
         options,
       );
     case CORRUPT:
@@ -59,6 +63,18 @@ export function errorOf({ code, message, cause }: SqliteFailure): PagefoldError 
         options,
       );
     case BUSY:
+      if (code === BUSY_SNAPSHOT) {
+        return new PagefoldError(
+          "conflict",
+          "the database has moved on since this transaction began to read; roll it back and run it again on the new state",
+          options,
+        );
+      }
+      return new PagefoldError(
+        "busy",
+        `another writer has the database: ${message}; try again when it has finished, or set busy_timeout`,
+        options,
+      );
     case LOCKED:
       return new PagefoldError(
         "busy",
@@ -66,7 +82,7 @@ export function errorOf({ code, message, cause }: SqliteFailure): PagefoldError 
         options,
       );
     case IOERR:
-      return new PagefoldError("unavailable", `a page could not be read: ${message}`, {
+      return new PagefoldError("unavailable", `the database could not be read or written: ${message}`, {
         ...options,
         retryable: false,
       });

@@ -29,6 +29,18 @@ export interface SqliteExports {
   sqlite3_bind_zeroblob(statement: number, i: number, bytes: number): number;
   sqlite3_bind_parameter_count(statement: number): number;
   sqlite3_finalize(statement: number): number;
+  sqlite3_reset(statement: number): number;
+  sqlite3_clear_bindings(statement: number): number;
+  sqlite3_stmt_readonly(statement: number): number;
+  sqlite3_stmt_isexplain(statement: number): number;
+  sqlite3_stmt_status(statement: number, counter: number, reset: number): number;
+  sqlite3_open_v2(name: number, ppDb: number, flags: number, vfs: number): number;
+  sqlite3_close_v2(db: number): number;
+  sqlite3_exec(db: number, sql: number, callback: number, argument: number, ppError: number): number;
+  sqlite3_get_autocommit(db: number): number;
+  sqlite3_changes64(db: number): bigint;
+  sqlite3_total_changes64(db: number): bigint;
+  sqlite3_last_insert_rowid(db: number): bigint;
   sqlite3_extended_result_codes(db: number, on: number): number;
   sqlite3_progress_handler(db: number, operations: number, handler: number, argument: number): void;
 }

@@ -1,22 +1,27 @@
 /**
- * Registers the SQLite VFS with a wasm instance. Pages that are here are served straight into the wasm heap; a read that must fetch
- * goes through the bridge. The methods themselves are in `vfs-methods.ts`.
+ * Registers the SQLite VFS with a wasm instance: over any source of views (`installVfs`), or over the volumes of a store
+ * (`installPagefoldVfs`). The methods themselves are in `vfs-methods.ts`.
  */
 import type { Sqlite3Static } from "@sqlite.org/sqlite-wasm";
 import { PagefoldError } from "../../src/base/errors.ts";
 import type { Recorder } from "../../src/base/recorder.ts";
 import type { FaultBridge } from "../bridge/bridge.ts";
-import { makeThunks } from "./thunks.ts";
-import { VfsMethods } from "./vfs-methods.ts";
-import type { ViewSource } from "./view-source.ts";
+import { makeCalls, type SqliteCalls } from "./calls.ts";
+import { IOCAP_POWERSAFE_OVERWRITE, IOCAP_SAFE_APPEND, IOCAP_SEQUENTIAL } from "./codes.ts";
+import type { DatabaseFile } from "./database-file.ts";
+import { exportsOf } from "./exports.ts";
+import type { PragmaHandler } from "./file-pragmas.ts";
+import { canSuspend, makeThunks } from "./thunks.ts";
+import { type ResolveName, VfsMethods } from "./vfs-methods.ts";
 
-export interface PagefoldVfsOptions {
+export interface VfsOptions {
   /** As `?vfs=` and `sqlite3_open_v2` name it. Default "pagefold". Unique within the wasm instance. */
   readonly name?: string;
   /** Carries out the faults. */
   readonly bridge: FaultBridge;
-  /** The snapshots that a database file name stands for; undefined where it stands for none. May throw: then opening fails with that. */
-  readonly resolve: (fileName: string) => ViewSource | undefined;
+  readonly resolve: ResolveName;
+  /** Answers `PRAGMA pagefold_…`. */
+  readonly pragmas?: PragmaHandler;
   /** Memory for journals, sorter spill and temporary databases, bytes. Default 1 GiB. */
   readonly tempBytes?: number;
   /** Counts `sql.fault.count`; observes `sql.fault.duration_ms`. */
@@ -25,34 +30,71 @@ export interface PagefoldVfsOptions {
 
 export interface PagefoldVfs {
   readonly name: string;
+  readonly bridge: FaultBridge;
   /** What the method that failed last threw, forgotten by this call: the cause of the error that SQLite reported. */
   takeError(): unknown;
   /**
-   * Whether the next transaction on one of the open databases will see another snapshot than the last one did. SQLite notices by
+   * Whether the next transaction on one of the open databases will see content of another history than the last one did. SQLite notices by
    * itself that its pages are old, but trusts its parsed schema while the schema cookie is equal, which proves nothing where one
    * database replaced another: run `PRAGMA writable_schema=RESET` before the next statement is prepared.
    */
   viewsReplaced(): boolean;
   /** Unregisters the VFS; every connection through it must be closed. */
   dispose(): void;
+  /** @internal */
+  readonly inner: VfsInner;
+}
+
+/** What connections of this package use. */
+export interface VfsInner {
+  readonly calls: SqliteCalls;
+  /** Wasm function for sqlite3_progress_handler. */
+  readonly progress: number;
+  /** Called for each row of `calls.run`, by statement; 0 to go on. Must not throw. */
+  readonly rowTakers: Map<number, (statement: number) => number>;
+  /** Whether what runs now is to end. Must not throw. */
+  interrupted: () => boolean;
+  database(fileName: string): DatabaseFile | undefined;
+  /** SQLite sees its own pragmas unaltered while `work` runs. */
+  withStandardPragmas<T>(work: () => Promise<T>): Promise<T>;
 }
 
 const MAX_PATH_BYTES = 1024;
 /** What a VFS takes over from the platform's own. */
-const INHERITED = ["$xRandomness", "$xSleep", "$xCurrentTime", "$xCurrentTimeInt64"] as const;
+const INHERITED = ["$xRandomness", "$xCurrentTime", "$xCurrentTimeInt64"] as const;
+const FILE_METHODS = {
+  $xRead: "read",
+  $xWrite: "write",
+  $xTruncate: "truncate",
+  $xLock: "lock",
+  $xFileControl: "fileControl",
+  $xDeviceCharacteristics: "characteristics",
+} as const;
+const VFS_METHODS = { $xOpen: "open", $xSleep: "sleep", $xAccess: "access" } as const;
+const SIGNATURES = {
+  read: "iiiij",
+  write: "iiiij",
+  truncate: "iij",
+  lock: "iii",
+  fileControl: "iiii",
+  characteristics: "ii",
+  open: "iiiiii",
+  sleep: "iii",
+  access: "iiiii",
+} as const;
 
-/** The struct members that the package's types leave out: pointers to functions. */
-type MethodPointers = Record<(typeof INHERITED)[number] | "$xRead" | "$xWrite" | "$xAccess", number>;
+/** Struct members that the package's types leave out: pointers to functions. */
+type Pointers = Record<string, number>;
 
-export function installPagefoldVfs(sqlite3: Sqlite3Static, options: PagefoldVfsOptions): PagefoldVfs {
+export function installVfs(sqlite3: Sqlite3Static, options: VfsOptions): PagefoldVfs {
   const { bridge, name = "pagefold" } = options;
-  if (!bridge.blocking) {
+  const { capi, wasm } = sqlite3;
+  if (!bridge.blocking && !canSuspend()) {
     throw new PagefoldError(
       "invalid",
-      `the ${bridge.kind} bridge suspends SQLite, which this VFS cannot do yet; give a blocking one`,
+      "this runtime cannot suspend WebAssembly (JSPI), which the jspi bridge needs; choose another bridge",
     );
   }
-  const { capi, wasm } = sqlite3;
   if (capi.sqlite3_vfs_find(name) !== 0) {
     throw new PagefoldError(
       "invalid",
@@ -60,31 +102,47 @@ export function installPagefoldVfs(sqlite3: Sqlite3Static, options: PagefoldVfsO
     );
   }
   const io = new capi.sqlite3_io_methods();
-  const methods = new VfsMethods(sqlite3, { ...options, bridge, ioMethods: io.pointer });
-  const thunks = makeThunks({ read: methods.xRead, write: methods.xWrite }, sqlite3.config.memory);
-  const ioPointers = io as unknown as MethodPointers;
-  ioPointers.$xRead = wasm.installFunction(thunks.read, "iiiij");
-  ioPointers.$xWrite = wasm.installFunction(thunks.write, "iiiij");
+  const methods = new VfsMethods(sqlite3, { ...options, ioMethods: io.pointer });
+  const rowTakers: VfsInner["rowTakers"] = new Map();
+  const thunks = makeThunks({
+    fast: methods.fast,
+    slow: methods.slow,
+    suspending: !bridge.blocking,
+    memory: sqlite3.config.memory,
+    step: exportsOf(sqlite3).sqlite3_step,
+    row: (statement) => rowTakers.get(statement)?.(statement) ?? 0,
+    characteristics: IOCAP_SAFE_APPEND | IOCAP_SEQUENTIAL | IOCAP_POWERSAFE_OVERWRITE,
+  });
+  const installed: number[] = [];
+  const install = (thunk: keyof typeof thunks, signature: string): number => {
+    const pointer = wasm.installFunction(thunks[thunk], signature);
+    installed.push(pointer);
+    return pointer;
+  };
+  for (const [member, thunk] of Object.entries(FILE_METHODS))
+    (io as unknown as Pointers)[member] = install(thunk, SIGNATURES[thunk]);
   Object.assign(io, { $iVersion: 1 });
 
   const vfs = new capi.sqlite3_vfs();
+  const pointers = vfs as unknown as Pointers;
   const standard = new capi.sqlite3_vfs(capi.sqlite3_vfs_find(null));
-  const pointers = vfs as unknown as MethodPointers;
-  for (const member of INHERITED) pointers[member] = (standard as unknown as MethodPointers)[member];
+  for (const member of INHERITED) pointers[member] = (standard as unknown as Pointers)[member] ?? 0;
   standard.dispose();
-  pointers.$xAccess = wasm.installFunction(thunks.access, "iiiii");
+  for (const [member, thunk] of Object.entries(VFS_METHODS))
+    pointers[member] = install(thunk, SIGNATURES[thunk]);
   vfs.$iVersion = 2;
   vfs.$szOsFile = (capi.sqlite3_file as unknown as { structInfo: { sizeof: number } }).structInfo.sizeof;
   vfs.$mxPathname = MAX_PATH_BYTES;
   // The package's types want each result to be a literal of its list of result codes.
-  const install = sqlite3.vfs.installVfs as (structs: object) => unknown;
-  install({
+  const register = sqlite3.vfs.installVfs as (structs: object) => unknown;
+  register({
     io: { struct: io, methods: methods.ioTable() },
     vfs: { struct: vfs, methods: methods.vfsTable(), name },
   });
-  const installed = [ioPointers.$xRead, ioPointers.$xWrite, pointers.$xAccess];
+  const progress = install("progress", "ii");
   return {
     name,
+    bridge,
     takeError: () => methods.takeError(),
     viewsReplaced: () => methods.viewsReplaced(),
     dispose: () => {
@@ -92,6 +150,33 @@ export function installPagefoldVfs(sqlite3: Sqlite3Static, options: PagefoldVfsO
       for (const pointer of installed) wasm.uninstallFunction(pointer);
       vfs.dispose();
       io.dispose();
+    },
+    inner: {
+      calls: makeCalls(sqlite3, {
+        run: thunks.run,
+        suspending: !bridge.blocking,
+        takeError: () => methods.takeError(),
+        onSuspendable: (suspendable) => {
+          methods.suspendable = suspendable;
+        },
+      }),
+      progress,
+      rowTakers,
+      get interrupted() {
+        return methods.interrupted;
+      },
+      set interrupted(interrupted) {
+        methods.interrupted = interrupted;
+      },
+      database: (fileName) => methods.database(fileName),
+      withStandardPragmas: async (work) => {
+        methods.standardPragmas = false;
+        try {
+          return await work();
+        } finally {
+          methods.standardPragmas = true;
+        }
+      },
     },
   };
 }

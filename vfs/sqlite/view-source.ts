@@ -3,6 +3,7 @@
  * transaction sees one state whatever is pulled meanwhile; the next one sees the newest.
  */
 import type { PageView } from "../../src/volume/fetch-plan.ts";
+import type { Transaction } from "../../src/volume/transaction.ts";
 
 export interface ViewSource {
   /** What `acquire` would answer now. */
@@ -10,6 +11,35 @@ export interface ViewSource {
   /** The newest view; it stays readable until it is released as often as it was acquired. Must not throw. */
   acquire(): PageView;
   release(view: PageView): void;
+  /** Whether two of its views show the same bytes (a push moves pages and changes none). Absent: only a view itself does. */
+  same?(a: PageView, b: PageView): boolean;
+  /**
+   * Changes whenever the content became other than by a commit of SQLite on top of what was there: from then on its schema cookie proves
+   * nothing. Absent: any other view may be of another history.
+   */
+  readonly lineage?: number;
+  /** Absent: the database is read-only. */
+  readonly writer?: ViewWriter | undefined;
+}
+
+/** A local commit is durable when it returns, or soon after. */
+export type Durability = "full" | "relaxed";
+
+/** One writer at a time. */
+export interface ViewWriter {
+  /**
+   * The writer's turn at once; undefined where somebody else has it. @throws `conflict` when `view` is not the newest state
+   * @param durability of the commit; absent: the store's setting
+   */
+  tryBegin(view: PageView, durability: Durability | undefined): Transaction | undefined;
+  /** The same, waiting for it among the others who wait; undefined where that took longer than `timeoutMs`. */
+  begin(
+    view: PageView,
+    durability: Durability | undefined,
+    timeoutMs: number,
+  ): Promise<Transaction | undefined>;
+  /** What `tryBegin` gave was committed: the state that the volume is in now descends from what was there by SQLite's own commit. */
+  committed(): void;
 }
 
 /** One view for ever, owned by the caller. */

@@ -1,0 +1,103 @@
+/**
+ * The pages that a transaction has written so far: in memory up to a budget, above it in spilled batches of the local log. Knows
+ * pages, not bytes at offsets and not commits; `transaction.ts` stands on it.
+ */
+import { PageSet } from "../format/page-set.ts";
+import type { StoredBatch } from "./replica.ts";
+
+export interface StagingSpace {
+  /** Bytes of staged pages kept in memory before they spill. */
+  readonly budgetBytes: number;
+  spill(pages: PageSet, bytes: readonly Uint8Array[]): StoredBatch;
+  readSpilled(batch: StoredBatch, page: number, into: Uint8Array): void;
+}
+
+export class StagedPages {
+  readonly #space: StagingSpace;
+  readonly #pageSize: number;
+  readonly #pagesMax: number;
+  #inMemory = new Map<number, Uint8Array>();
+  readonly #spilled: StoredBatch[] = [];
+  /** Spilled pages that count no more, because a shrink came after. */
+  readonly #dropped = new Set<number>();
+
+  constructor(space: StagingSpace, pageSize: number) {
+    this.#space = space;
+    this.#pageSize = pageSize;
+    this.#pagesMax = Math.floor(space.budgetBytes / pageSize);
+  }
+
+  /** Pages in memory, in the order in which they were first written since the last spill. */
+  get inMemory(): ReadonlyMap<number, Uint8Array> {
+    return this.#inMemory;
+  }
+
+  get spilled(): readonly StoredBatch[] {
+    return this.#spilled;
+  }
+
+  /** Spilled pages that a shrink cut off and nothing has written since. */
+  get dropped(): ReadonlySet<number> {
+    return this.#dropped;
+  }
+
+  hasSpilled(page: number): boolean {
+    for (const batch of this.#spilled) if (batch.pages.has(page)) return true;
+    return false;
+  }
+
+  /** Fills `into` with part of a page, from byte `start` of it; false where the page was not staged. */
+  read(page: number, start: number, into: Uint8Array): boolean {
+    const staged = this.#inMemory.get(page);
+    if (staged !== undefined) {
+      into.set(into.length === this.#pageSize ? staged : staged.subarray(start, start + into.length));
+      return true;
+    }
+    if (this.#spilled.length === 0) return false;
+    if (this.#dropped.has(page)) {
+      into.fill(0);
+      return true;
+    }
+    for (let i = this.#spilled.length - 1; i >= 0; i--) {
+      const batch = this.#spilled[i]!;
+      if (!batch.pages.has(page)) continue;
+      const whole = into.length === this.#pageSize ? into : new Uint8Array(this.#pageSize);
+      this.#space.readSpilled(batch, page, whole);
+      if (whole !== into) into.set(whole.subarray(start, start + into.length));
+      return true;
+    }
+    return false;
+  }
+
+  /** Takes a whole page over; `bytes` is copied. Spills when memory is full. */
+  write(page: number, bytes: Uint8Array): void {
+    const staged = this.#inMemory.get(page);
+    if (staged !== undefined) {
+      staged.set(bytes);
+      return;
+    }
+    this.#inMemory.set(page, bytes.slice());
+    if (this.#dropped.size > 0) this.#dropped.delete(page);
+    if (this.#inMemory.size > this.#pagesMax) this.#spill();
+  }
+
+  /** Forgets every page above `pageCount`. */
+  truncate(pageCount: number): void {
+    for (const page of this.#inMemory.keys()) if (page > pageCount) this.#inMemory.delete(page);
+    for (const batch of this.#spilled) {
+      if ((batch.pages.last ?? 0) <= pageCount) continue;
+      for (const page of batch.pages) if (page > pageCount) this.#dropped.add(page);
+    }
+  }
+
+  clear(): void {
+    this.#inMemory.clear();
+  }
+
+  #spill(): void {
+    const pages = PageSet.of(this.#inMemory.keys());
+    const bytes = [...pages].map((page) => this.#inMemory.get(page)!);
+    this.#spilled.push(this.#space.spill(pages, bytes));
+    this.#inMemory = new Map();
+  }
+}

@@ -1,0 +1,51 @@
+/**
+ * Pragmas as SQLite passes them to a file before it looks at them itself: those of Pagefold, and those of SQLite that mean something else
+ * on a volume. docs/sqlite.md says what each answers.
+ */
+import type { DatabaseFile } from "./database-file.ts";
+
+/** Answers a `pagefold_…` pragma as one text, or says how to: a function where that waits. Undefined where there is no such pragma. */
+export type PragmaHandler = (
+  file: DatabaseFile,
+  name: string,
+  value: string | undefined,
+) => string | undefined | (() => Promise<string>);
+
+/** Undefined: SQLite is to handle it. A row is returned where there is `text`. */
+export type PragmaAnswer = { readonly text?: string } | undefined;
+
+const JOURNAL_MODES = new Set(["delete", "truncate", "persist", "memory"]);
+
+/** What is answered for SQLite's own pragmas, which never wait. */
+export function answerStandardPragma(
+  file: DatabaseFile,
+  name: string,
+  value: string | undefined,
+): PragmaAnswer {
+  const asked = value?.trim().toLowerCase();
+  switch (name) {
+    case "journal_mode":
+      // The journal is never what makes a commit last, so WAL and OFF have nothing to offer: as SQLite does, the mode in force is answered.
+      if (asked === undefined || !JOURNAL_MODES.has(asked)) return { text: file.journalMode };
+      file.journalMode = asked;
+      return undefined;
+    case "locking_mode":
+      // A local store belongs to one process already, and a lock that is never given back would keep pulls out.
+      return { text: "normal" };
+    case "synchronous":
+      return synchronous(file, asked);
+    case "busy_timeout":
+      if (asked !== undefined && /^[0-9]+$/.test(asked)) file.busyTimeoutMs = Number(asked);
+      return undefined;
+    default:
+      return undefined;
+  }
+}
+
+/** FULL: a commit is on stable storage when it returns. NORMAL and OFF: soon after, and in order. */
+function synchronous(file: DatabaseFile, asked: string | undefined): PragmaAnswer {
+  if (asked === undefined) return { text: file.durability === "relaxed" ? "1" : "2" };
+  if (/^(0|1|off|normal|no|false)$/.test(asked)) file.durability = "relaxed";
+  else if (/^(2|3|full|extra)$/.test(asked)) file.durability = "full";
+  return {};
+}
