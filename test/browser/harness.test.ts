@@ -29,7 +29,7 @@ for (const where of ["page", "worker"] as const) {
   describe(`a call in a ${where}`, () => {
     const open = async (context: { skip(reason: string): unknown }) => {
       const tab = await browser.open(context);
-      return { tab, page: tab.module<typeof misbehaviour>("misbehaviour", { where, timeoutMs: 3_000 }) };
+      return { tab, page: tab.module<typeof misbehaviour>("misbehaviour", { where, timeoutMs: 15_000 }) };
     };
 
     it("takes and gives JSON", async (context) => {
@@ -150,7 +150,7 @@ describe("the browser", () => {
     expect(processesNaming(own.profile).length).toBeGreaterThan(0);
     await own.close();
     await own.close();
-    await expect.poll(() => processesNaming(own.profile), { timeout: 5_000 }).toEqual([]);
+    await expect.poll(() => processesNaming(own.profile), { timeout: 15_000 }).toEqual([]);
     expect(existsSync(own.profile)).toBe(false);
   });
 
@@ -166,7 +166,7 @@ describe("the browser", () => {
       const before = processesNaming(child.profile).length;
       child.kill();
       expect(before).toBeGreaterThan(0);
-      await expect.poll(() => processesNaming(child.profile), { timeout: 5_000 }).toEqual([]);
+      await expect.poll(() => processesNaming(child.profile), { timeout: 15_000 }).toEqual([]);
     } finally {
       rmSync(temporary, { recursive: true, force: true, maxRetries: 5 });
     }
