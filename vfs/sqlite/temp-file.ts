@@ -165,6 +165,7 @@ export class TempFile implements VfsFile {
       if (chunk !== undefined) this.#storage.release(chunk);
     }
     if (this.#chunks.length > keep) this.#chunks.length = keep;
+    this.#clip(size);
   }
 
   /** Makes what lies beyond `size` in the last chunk of a file of that size read as zeros if the file grows back. */
