@@ -1,169 +1,226 @@
 /**
- * A SQLite database in a volume, for the main thread: SQL runs in a worker, which fetches only the pages that it touches. This side
- * holds the object store, moves bytes for the worker, and waits for its answers.
+ * A SQLite database in a volume, as applications use it: ordinary SQL, written locally, replicated by push and pull. SQL runs in a worker (by
+ * default) which fetches only the pages it touches; this side holds the object store, moves bytes for the worker, and waits for its answers.
  */
-import { isPagefoldError, PagefoldError, throwIfAborted } from "../src/base/errors.ts";
-import { MemoryRecorder, noopRecorder, type Recorder } from "../src/base/recorder.ts";
+import { PagefoldError } from "../src/base/errors.ts";
 import { systemRuntime } from "../src/base/runtime.ts";
-import { Semaphore } from "../src/base/semaphore.ts";
-import type { ObjectStore } from "../src/remote/object-store.ts";
-import { withMetrics } from "../src/remote/with-metrics.ts";
-import { withRetry } from "../src/remote/with-retry.ts";
-import { Bell } from "./bridge/bell.ts";
-import { serveRanges } from "./bridge/serve-ranges.ts";
-import { describeStore, serveObjectStore } from "./port/serve-object-store.ts";
-import { teeRecorder } from "./recorders.ts";
-import type { SqlParameters, SqlValue } from "./sqlite/values.ts";
-import { unreachableStore } from "./unreachable-store.ts";
-import { WorkerClient } from "./worker/client.ts";
-import type { EngineRequest } from "./worker/engine.ts";
-import type { SqlWorker, StoreAddress } from "./worker/launch.ts";
-import type { WorkerStats } from "./worker/protocol.ts";
+import { Emitter } from "../src/base/emitter.ts";
+import { type CallOptions, argumentsOf, objectsOf, type QueryStats, SqlExecutor, type SqlRow } from "./executor.ts";
+import { DatabaseAt, DatabaseTransaction } from "./database-parts.ts";
+import { type ConnectOptions, connect, type Connected, type DatabaseStore } from "./connect.ts";
+import type {
+  LogReply,
+  PushReply,
+  SessionCalls,
+  SessionEvent,
+  SessionStatus,
+  Where,
+} from "./session/protocol.ts";
+import type { SqlParameters } from "./sqlite/values.ts";
+import type { Platform } from "./worker/launch.ts";
 
-export interface DatabaseOptions extends EngineRequest {
-  /** The object store: one that is open, which stays open, or its address. */
-  readonly store: ObjectStore | StoreAddress;
-  readonly signal?: AbortSignal;
-  /** Gets `remote.*` of every request, `sql.query.duration_ms` and `sql.fault.count`. */
-  readonly recorder?: Recorder;
-  /** Requests for faults under way at a time. Default 16. */
-  readonly concurrency?: number;
-  /** Memory for sorter spill and temporary tables, bytes. Default 1 GiB. */
-  readonly tempBytes?: number;
-  /** How long a query waits for pages before it ends with `unavailable`, milliseconds. Default 120000. */
-  readonly faultTimeoutMs?: number;
-  /** The worker's script, where a bundler has moved it. Default: `sql-worker.js` beside this module. */
-  readonly workerUrl?: URL | string;
-}
-
-/** What one query cost. */
-export interface QueryStats {
-  /** Reads of SQLite that had to fetch. */
-  readonly faults: number;
-  /** Requests to the object store. */
-  readonly requests: number;
-  readonly bytesFetched: number;
-  readonly ms: number;
-}
-
-export interface QueryResult {
-  readonly columns: string[];
-  /** One array per row, in the order of `columns`. */
-  readonly rows: SqlValue[][];
-  readonly stats: QueryStats;
-}
+export type DatabaseOptions = ConnectOptions;
 
 /** Where the database stands, and what it has cost since it was opened; `ms` is the time spent in queries. */
-export interface DatabaseStats extends WorkerStats, QueryStats {}
+export interface DatabaseStatus extends SessionStatus, QueryStats {}
 
-export class Database {
-  readonly #client: WorkerClient;
-  readonly #recorder: Recorder;
-  readonly #counted: MemoryRecorder;
-  readonly #releaseStore: () => Promise<void>;
-  /** One query or pull at a time, first come first served. */
-  readonly #turns = new Semaphore(1, "the database");
+export type DatabaseEvents = {
+  [Name in SessionEvent["name"]]: Extract<SessionEvent, { readonly name: Name }>["event"];
+};
+
+/** Makes the changes again, on top of what the other writer has pushed. */
+export type Replay = (transaction: DatabaseTransaction) => Promise<void>;
+
+export interface PushOptions extends CallOptions {
+  /**
+   * What becomes of local commits when another writer was first. "error" (default): they stay, the push fails with `diverged`. "reset": they are
+   * dropped. "fork": they become local commits of a new volume, under `tag`. A function: they are dropped, the newest state is pulled, the function
+   * makes the changes again in one transaction, and that is pushed.
+   */
+  readonly onDiverged?: "error" | "reset" | "fork" | Replay;
+  readonly tag?: string;
+}
+
+export interface PushResult extends PushReply {
+  /** How often the changes were made again, where `onDiverged` is a function. */
+  readonly replays: number;
+}
+
+/** Losing the race so often means that something else is wrong. */
+const REPLAYS_MAX = 32;
+
+export class Database extends SqlExecutor {
+  readonly #connected: Connected;
+  readonly #events = new Emitter<DatabaseEvents>(() => {});
   #queryMs = 0;
   #closing: Promise<void> | undefined;
 
-  private constructor(parts: {
-    readonly client: WorkerClient;
-    readonly recorder: Recorder;
-    readonly counted: MemoryRecorder;
-    readonly releaseStore: () => Promise<void>;
-  }) {
-    this.#client = parts.client;
-    this.#recorder = parts.recorder;
-    this.#counted = parts.counted;
-    this.#releaseStore = parts.releaseStore;
+  /** @internal */
+  constructor(connected: Connected) {
+    super();
+    this.#connected = connected;
+    connected.onEvent(({ name, event }) => this.#events.emit(name, event as never));
+  }
+
+  /** @internal `Database.open` of a platform. */
+  static async openOn(
+    platform: Platform,
+    store: DatabaseStore,
+    name: string,
+    options: DatabaseOptions = {},
+  ): Promise<Database> {
+    return new Database(await connect(platform, store, name, options));
   }
 
   /**
-   * Opens the database in the volume that `name` (a tag or an id) stands for. With `local`, a volume that is known there opens without
-   * any request and where it stands; `pull` moves on.
-   * @throws `not_found` (no such volume), `invalid` (it holds no database), `unavailable`, `busy` (the local directory is in use)
+   * Runs `work` as one transaction, which is one local commit: it commits when `work` resolves and is rolled back when it throws. Other calls on
+   * this database wait meanwhile, so within `work` only the transaction's own methods are to be used.
+   * @param options.mode "immediate" (default): writers take their turn at the beginning; "deferred": at the first write, which fails with
+   * `conflict` when another commit came between
    */
-  static async open(options: DatabaseOptions): Promise<Database> {
-    const { signal, recorder = noopRecorder } = options;
-    throwIfAborted(signal, "opening the database");
-    const { launchNodeWorker, openAddress } = await import("./worker/node-launch.ts");
-    const { store, release } = await holdStore(options, openAddress);
-    const counted = new MemoryRecorder();
-    const metered = withMetrics(store, teeRecorder(counted, recorder));
+  async transaction<T>(
+    work: (transaction: DatabaseTransaction) => Promise<T>,
+    options: CallOptions & { readonly mode?: "immediate" | "deferred" } = {},
+  ): Promise<T> {
+    const { signal, mode = "immediate" } = options;
+    const { transaction } = await this.call("begin", { mode }, signal);
+    const handle = new DatabaseTransaction(this.#parts(), transaction);
+    let how: "commit" | "rollback" = "rollback";
+    let result: T;
     try {
-      const client = startWorker(options, metered, launchNodeWorker);
-      const database = new Database({ client, recorder, counted, releaseStore: release });
-      try {
-        await client.call("open", {}, signal);
-        return database;
-      } catch (error) {
-        await client.end();
-        throw error;
-      }
-    } catch (error) {
-      await release();
-      throw error;
+      result = await work(handle);
+      how = "commit";
+    } finally {
+      handle.end();
+      // A rollback must happen whatever the signal says; its own failure hides behind that of `work`.
+      if (how === "rollback") await this.call("end", { transaction, how }).catch(() => {});
+    }
+    await this.call("end", { transaction, how }, signal);
+    return result;
+  }
+
+  /** A read-only view of the past: of an LSN, or of the newest commit at a time. Close it when done. @throws `not_found` */
+  async at(lsnOrTime: number | Date, options: CallOptions = {}): Promise<DatabaseAt> {
+    const which = typeof lsnOrTime === "number" ? { lsn: lsnOrTime } : { time: lsnOrTime.getTime() };
+    const { view, lsn } = await this.call("view", which, options.signal);
+    return new DatabaseAt(this.#parts(), view, lsn);
+  }
+
+  /**
+   * The rows of a query, and again whenever they have changed: by a local commit, a pull, or a reset. Leaving the loop ends it. The query runs on a
+   * connection of its own, which sees the volume's newest state, no temporary tables and nothing attached.
+   */
+  async *live<Row extends SqlRow = SqlRow>(
+    sql: string,
+    parameters: SqlParameters | CallOptions = [],
+    options: CallOptions = {},
+  ): AsyncGenerator<Row[], void, undefined> {
+    const call = argumentsOf(parameters, options);
+    const { live } = await this.call("live", { sql, parameters: call.parameters }, call.signal);
+    try {
+      for (;;) yield objectsOf(await this.call("liveNext", { live }, call.signal)) as Row[];
+    } finally {
+      if (this.#closing === undefined) await this.call("closeLive", { live });
     }
   }
 
+  /** Learns the remote's new commits without moving. */
+  fetch(options: CallOptions = {}): Promise<SessionCalls["fetch"]["reply"]> {
+    return this.call("fetch", {}, options.signal);
+  }
+
+  /** Learns the remote's new commits and moves to them; the next transaction sees them. @throws `diverged`, `unavailable` */
+  pull(options: CallOptions = {}): Promise<SessionCalls["pull"]["reply"]> {
+    return this.call("pull", {}, options.signal);
+  }
+
   /**
-   * Runs SQL; several statements are run in order, and the rows are those of the last one that has columns. A `signal` interrupts it.
-   * @param parameters by position, or by name
-   * @throws `invalid` (wrong SQL, wrong parameters, a statement that writes), `unavailable` and `corrupt` (a page could not be had),
-   * `aborted`, `quota` (memory), `closed`
+   * Sends all local commits as one remote commit, which exactly one writer can win; says what is in the remote log now and what is local still.
+   * @throws `diverged` when another writer was first and `onDiverged` does not say otherwise; `unavailable` when the outcome is not known yet: the
+   * next push, pull or reset finds out and finishes it
    */
-  async query(
-    sql: string,
-    parameters: SqlParameters | { readonly signal?: AbortSignal } = [],
-    options: { readonly signal?: AbortSignal } = {},
-  ): Promise<QueryResult> {
-    const call = queryArguments(parameters, options);
-    return this.#turns.run(async () => {
-      this.#check();
-      const before = this.#requests();
-      const start = systemRuntime.monotonic();
-      try {
-        const { columns, rows, faults } = await this.#client.call(
-          "query",
-          { sql, parameters: call.parameters },
-          call.signal,
-        );
-        const after = this.#requests();
-        const stats = {
-          faults,
-          requests: after.requests - before.requests,
-          bytesFetched: after.bytesFetched - before.bytesFetched,
-          ms: systemRuntime.monotonic() - start,
-        };
-        this.#recorder.count("sql.fault.count", faults);
-        return { columns, rows, stats };
-      } finally {
-        const ms = systemRuntime.monotonic() - start;
-        this.#queryMs += ms;
-        this.#recorder.observe("sql.query.duration_ms", ms);
-      }
-    }, call.signal);
+  async push(options: PushOptions = {}): Promise<PushResult> {
+    const { onDiverged = "error", tag, signal } = options;
+    const more = tag === undefined ? {} : { tag };
+    if (typeof onDiverged === "string")
+      return { ...(await this.call("push", { onDiverged, ...more }, signal)), replays: 0 };
+    for (let replays = 0; ; replays++) {
+      const isLast = replays >= REPLAYS_MAX;
+      const reply = await this.call("push", { onDiverged: isLast ? "error" : "reset" }, signal);
+      if (reply.outcome !== "reset") return { ...reply, replays };
+      await this.#replay(onDiverged, reply.commits, signal);
+    }
   }
 
-  /** Waits for a query that is running. */
-  async stats(): Promise<DatabaseStats> {
-    this.#check();
-    const stats = await this.#client.call("stats", {});
-    return { ...stats, ...this.#requests(), ms: this.#queryMs };
+  async #replay(replay: Replay, dropped: number, signal: AbortSignal | undefined): Promise<void> {
+    try {
+      await this.transaction(replay, signal === undefined ? {} : { signal });
+    } catch (cause) {
+      throw new PagefoldError(
+        "diverged",
+        `another writer was first, ${dropped} local commit(s) were dropped to make their changes again, and that failed: ${String(cause instanceof Error ? cause.message : cause)}; the database is at the newest remote state`,
+        { cause, details: { dropped } },
+      );
+    }
   }
 
-  /** Learns the remote's new commits; the next query sees them. @throws `diverged`, `unavailable`, `invalid` (opened at an LSN) */
-  async pull(options: { readonly signal?: AbortSignal } = {}): Promise<{ readonly lsn: number }> {
-    return this.#turns.run(async () => {
-      this.#check();
-      const { lsn } = await this.#client.call("pull", {}, options.signal);
-      return { lsn };
-    }, options.signal);
+  /** Drops local commits that were not pushed; an unfinished push is finished first. */
+  reset(options: CallOptions = {}): Promise<{ readonly dropped: number }> {
+    return this.call("reset", {}, options.signal);
   }
 
-  /** Interrupts a running query (`aborted`), closes the local store, ends the worker. Idempotent. */
+  /**
+   * Starts a new volume under `tag` that shares this one's pages; nothing is copied. This database stays on its volume.
+   * @param options.localCommits "leave" (default): the fork is what the remote log says; "move": local commits go over to it and leave this one
+   */
+  fork(
+    tag: string,
+    options: CallOptions & { readonly localCommits?: "move" | "leave" } = {},
+  ): Promise<{ readonly volume: string }> {
+    return this.call("fork", { tag, localCommits: options.localCommits ?? "leave" }, options.signal);
+  }
+
+  /** Fetches every page of the remote state that this side stands on; "progress" events tell how far it is. */
+  hydrate(options: CallOptions = {}): Promise<SessionCalls["hydrate"]["reply"]> {
+    return this.call("hydrate", {}, options.signal);
+  }
+
+  /** Checks everything that the remote state consists of against the store. @throws `corrupt` naming the first bad thing */
+  verify(options: CallOptions = {}): Promise<SessionCalls["verify"]["reply"]> {
+    return this.call("verify", {}, options.signal);
+  }
+
+  /** The remote log, newest first. @param options.limit default 100 */
+  log(options: CallOptions & { readonly limit?: number } = {}): Promise<readonly LogReply[]> {
+    return this.call("log", { limit: options.limit ?? 100 }, options.signal);
+  }
+
+  /** Where this side and the remote stand as of the last fetch, and what it has cost so far. No request. */
+  async status(): Promise<DatabaseStatus> {
+    const status = await this.call("status", {});
+    return { ...status, ...this.#connected.cost(), ms: this.#queryMs };
+  }
+
+  /** Listens to "commit", "status", "fault" or "progress"; answers how to stop. */
+  on<Name extends keyof DatabaseEvents>(
+    name: Name,
+    listener: (event: DatabaseEvents[Name]) => void,
+  ): () => void {
+    const stop = this.#events.on(name, listener);
+    const tell = (): void => {
+      const names = (["commit", "status", "fault", "progress"] as const).filter((each) => this.#events.hears(each));
+      this.#connected.listen(names);
+    };
+    tell();
+    return () => {
+      stop();
+      tell();
+    };
+  }
+
+  /** Interrupts a running query (`aborted`), rolls an open transaction back, closes the local store, ends the worker. Idempotent. */
   close(): Promise<void> {
-    this.#closing ??= this.#close();
+    this.#closing ??= this.#connected.close();
     return this.#closing;
   }
 
@@ -171,87 +228,48 @@ export class Database {
     return this.close();
   }
 
-  async #close(): Promise<void> {
+  protected async call<K extends keyof SessionCalls>(
+    kind: K,
+    request: SessionCalls[K]["request"],
+    signal?: AbortSignal,
+  ): Promise<SessionCalls[K]["reply"]> {
+    if (this.#closing !== undefined)
+      throw new PagefoldError("closed", "this database was closed; open it again");
+    return this.#connected.client.call(kind, request, signal);
+  }
+
+  protected where(): Where {
+    return {};
+  }
+
+  protected async measured<T extends { readonly faults: number }>(
+    work: () => Promise<T>,
+  ): Promise<{ readonly value: T; readonly stats: QueryStats }> {
+    const before = this.#connected.cost();
+    const start = systemRuntime.monotonic();
     try {
-      await this.#client.close();
+      const value = await work();
+      const after = this.#connected.cost();
+      const stats = {
+        faults: value.faults,
+        requests: after.requests - before.requests,
+        bytesFetched: after.bytesFetched - before.bytesFetched,
+        ms: systemRuntime.monotonic() - start,
+      };
+      this.#connected.recorder.count("sql.fault.count", value.faults);
+      return { value, stats };
     } finally {
-      await this.#releaseStore();
+      const ms = systemRuntime.monotonic() - start;
+      this.#queryMs += ms;
+      this.#connected.recorder.observe("sql.query.duration_ms", ms);
     }
   }
 
-  #requests(): { readonly requests: number; readonly bytesFetched: number } {
-    const kinds = ["get", "put", "list", "delete"];
+  #parts(): ConstructorParameters<typeof DatabaseTransaction>[0] {
     return {
-      requests: kinds.reduce((sum, kind) => sum + this.#counted.get(`remote.${kind}.count`), 0),
-      bytesFetched: this.#counted.get("remote.get.bytes"),
+      call: (kind, request, signal) => this.call(kind, request, signal),
+      measured: (work) => this.measured(work),
     };
   }
-
-  #check(): void {
-    if (this.#closing !== undefined)
-      throw new PagefoldError("closed", "this database was closed; open it again");
-  }
 }
 
-/** `query(sql, {signal})` is understood too: a signal is no parameter. */
-function queryArguments(
-  parameters: SqlParameters | { readonly signal?: AbortSignal },
-  options: { readonly signal?: AbortSignal },
-): { readonly parameters: SqlParameters; readonly signal: AbortSignal | undefined } {
-  const first = (parameters as { readonly signal?: unknown }).signal;
-  if (!Array.isArray(parameters) && first instanceof AbortSignal) return { parameters: [], signal: first };
-  return { parameters: parameters as SqlParameters, signal: options.signal };
-}
-
-function startWorker(
-  options: DatabaseOptions,
-  store: ObjectStore,
-  launch: (url?: URL) => SqlWorker,
-): WorkerClient {
-  const { name, local, lsn, settings, tempBytes, faultTimeoutMs, concurrency, workerUrl } = options;
-  const worker = workerUrl === undefined ? launch() : launch(new URL(workerUrl));
-  const bell = new Bell();
-  const control = new MessageChannel();
-  const storeChannel = new MessageChannel();
-  const ranges = new MessageChannel();
-  // The engine repeats its own calls; those of faults are repeated here.
-  const repeated = withRetry(store, { runtime: systemRuntime });
-  const movers = [
-    serveObjectStore(storeChannel.port1, store),
-    serveRanges(ranges.port1, repeated, { bell, ...(concurrency === undefined ? {} : { concurrency }) }),
-  ];
-  worker.start({
-    control: control.port2,
-    store: storeChannel.port2,
-    storeDescription: describeStore(store),
-    ranges: ranges.port2,
-    bell: bell.buffer,
-    engine: {
-      name,
-      ...(local === undefined ? {} : { local: { path: local.path } }),
-      ...(lsn === undefined ? {} : { lsn }),
-      ...(settings === undefined ? {} : { settings }),
-    },
-    ...(tempBytes === undefined ? {} : { tempBytes }),
-    ...(faultTimeoutMs === undefined ? {} : { faultTimeoutMs }),
-  });
-  return new WorkerClient(control.port1, worker, bell, () => {
-    for (const mover of movers) mover.close();
-  });
-}
-
-async function holdStore(
-  options: DatabaseOptions,
-  open: (address: StoreAddress) => Promise<ObjectStore>,
-): Promise<{ readonly store: ObjectStore; readonly release: () => Promise<void> }> {
-  const { store } = options;
-  if ("get" in store) return { store, release: async () => {} };
-  try {
-    const opened = await open(store);
-    return { store: opened, release: () => opened.close() };
-  } catch (error) {
-    // What is resident answers without the store.
-    if (options.local === undefined || !isPagefoldError(error, "not_found", "unavailable")) throw error;
-    return { store: unreachableStore(store.url, error), release: async () => {} };
-  }
-}

@@ -45,6 +45,12 @@ export interface StoreCapabilities {
   readonly conditionalCreate: "yes" | "no" | "unknown";
 }
 
+/** Where objects answer plain HTTP range requests, each at its key below the base. */
+export interface HttpAddress {
+  readonly baseUrl: string;
+  readonly headers?: Readonly<Record<string, string>>;
+}
+
 /**
  * Obligations:
  * - An object is visible whole or not at all; after `put` resolves, every later `get` and `list` of any client sees it, and it
@@ -64,6 +70,8 @@ export interface ObjectStore {
   /** Where this store is, for messages: "s3://bucket/prefix", "file:///data/store", "memory:". Carries no secret. */
   readonly url: string;
   readonly capabilities: StoreCapabilities;
+  /** For readers that cannot wait for `get`, where the store has such an address. */
+  readonly http?: HttpAddress;
   get(key: string, options?: GetOptions): Promise<Uint8Array | undefined>;
   put(key: string, body: Body, options?: PutOptions): Promise<"created" | "exists">;
   /** Entries in ascending byte order of their keys. */

@@ -76,6 +76,7 @@ export function withHedging(store: ObjectStore, options: HedgingOptions): Object
   return {
     url: store.url,
     capabilities: store.capabilities,
+    ...(store.http === undefined ? {} : { http: store.http }),
     get: async (key, opts) => get(key, opts),
     put: (key, body, opts) => store.put(key, body, opts),
     list: (prefix, opts) => store.list(prefix, opts),

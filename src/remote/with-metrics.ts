@@ -26,6 +26,7 @@ export function withMetrics(store: ObjectStore, recorder: Recorder): ObjectStore
   return {
     url: store.url,
     capabilities: store.capabilities,
+    ...(store.http === undefined ? {} : { http: store.http }),
     get: (key, options) =>
       spanned("remote.get", key, async () => {
         const bytes = await store.get(key, options);

@@ -78,6 +78,7 @@ export function withRetry(store: ObjectStore, options: RetryOptions): ObjectStor
   return {
     url: store.url,
     capabilities: store.capabilities,
+    ...(store.http === undefined ? {} : { http: store.http }),
     get: (key, opts) => retried(`reading ${key}`, opts?.signal, () => store.get(key, opts)),
     put: (key, body, opts) =>
       isWhole(body)

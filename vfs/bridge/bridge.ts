@@ -9,8 +9,11 @@
 import { PagefoldError } from "../../src/base/errors.ts";
 import type { FetchPlan, RangeAnswers, RangeRequest } from "../../src/volume/fetch-plan.ts";
 
+/** Best first: suspension of SQLite, a thread that moves bytes into shared memory, synchronous requests, nothing but what is here. */
+export type BridgeKind = "jspi" | "shared-memory" | "sync-xhr" | "resident-only";
+
 export interface BlockingBridge {
-  readonly kind: "shared-memory" | "sync-xhr" | "resident-only";
+  readonly kind: Exclude<BridgeKind, "jspi">;
   readonly blocking: true;
   /** Runs a plan to its end; throws what the plan throws (`unavailable`, `corrupt`, `aborted` …). */
   run<T>(plan: FetchPlan<T>): T;

@@ -7,6 +7,7 @@ import { checkConditionalBody, isWhole } from "../../src/remote/body.ts";
 import type {
   Body,
   GetOptions,
+  HttpAddress,
   ListEntry,
   ListOptions,
   ObjectStore,
@@ -20,6 +21,7 @@ import type { ClientMessage, ServerMessage, StoreCallMessage, StoreValue } from 
 export interface PortStoreDescription {
   readonly url: string;
   readonly capabilities: StoreCapabilities;
+  readonly http?: HttpAddress;
 }
 
 interface Call {
@@ -35,6 +37,7 @@ type Unnumbered<T> = T extends unknown ? Omit<T, "id"> : never;
 export class PortObjectStore implements ObjectStore {
   readonly url: string;
   readonly capabilities: StoreCapabilities;
+  readonly http?: HttpAddress;
   readonly #port: MessagePort;
   readonly #calls = new Map<number, Call>();
   #nextId = 1;
@@ -44,6 +47,7 @@ export class PortObjectStore implements ObjectStore {
   constructor(port: MessagePort, description: PortStoreDescription) {
     this.url = description.url;
     this.capabilities = description.capabilities;
+    if (description.http !== undefined) this.http = description.http;
     this.#port = port;
     port.addEventListener("message", ({ data }: MessageEvent<ServerMessage>) => this.#onMessage(data));
     port.addEventListener("close", () =>

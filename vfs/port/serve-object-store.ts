@@ -12,8 +12,8 @@ import {
 import type { PortStoreDescription } from "./port-object-store.ts";
 
 /** What `PortObjectStore` is made with. */
-export function describeStore({ url, capabilities }: ObjectStore): PortStoreDescription {
-  return { url, capabilities: { ...capabilities } };
+export function describeStore({ url, capabilities, http }: ObjectStore): PortStoreDescription {
+  return { url, capabilities: { ...capabilities }, ...(http === undefined ? {} : { http }) };
 }
 
 export interface StoreService {

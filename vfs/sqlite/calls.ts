@@ -29,6 +29,8 @@ export interface CallsOptions {
   /** `run` of the thunks. */
   readonly run: CallableFunction;
   readonly suspending: boolean;
+  /** Told before each call, when nobody else is within SQLite. */
+  readonly entering: () => void;
   /** Told before and after each call that may be suspended. */
   readonly onSuspendable: (suspendable: boolean) => void;
   /** What a method of the VFS threw last, forgotten by this call. */
@@ -69,6 +71,7 @@ function direct(options: CallsOptions): (call: Call) => Call {
   return (call) =>
     (...args) => {
       options.takeError();
+      options.entering();
       return call(...args);
     };
 }
@@ -84,6 +87,7 @@ function suspended(
     return async (...args) => {
       const release = mutex.tryAcquire() ?? (await mutex.acquire());
       options.takeError();
+      options.entering();
       options.onSuspendable(true);
       try {
         return await promised(...args);

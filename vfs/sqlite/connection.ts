@@ -3,7 +3,9 @@
  * (a page that cannot be fetched) come out as they went in; SQLite's own become PagefoldErrors.
  */
 import type { Sqlite3Static } from "@sqlite.org/sqlite-wasm";
-import { PagefoldError } from "../../src/base/errors.ts";
+import { isPagefoldError, PagefoldError } from "../../src/base/errors.ts";
+import { systemRuntime } from "../../src/base/runtime.ts";
+import type { SqliteCalls } from "./calls.ts";
 import { OK, OPEN_CREATE, OPEN_READONLY, OPEN_READWRITE } from "./codes.ts";
 import type { DatabaseFile } from "./database-file.ts";
 import { errorOf } from "./errors.ts";
@@ -29,6 +31,8 @@ export interface StatementResult extends SqlRows {
 
 export interface ConnectionOptions {
   readonly readOnly?: boolean;
+  /** How long a statement outside of a transaction waits for another writer, milliseconds. Default 0. */
+  readonly busyTimeoutMs?: number;
   /** SQL text of a `PRAGMA pagefold_…` statement → its rows. Without it SQLite passes them to the VFS. */
   readonly control?: (name: string, value: string | undefined) => Promise<SqlRows>;
   /** Tried once where opening a file (ATTACH) failed because its volume was not open: opens it. */
@@ -37,6 +41,7 @@ export interface ConnectionOptions {
 
 const OPERATIONS_BETWEEN_CHECKS = 1000;
 const PREPARE_PERSISTENT = 1;
+const BUSY_RETRY_MS = 5;
 /** `PRAGMA pagefold_x`, `PRAGMA main.pagefold_x = 'value'` or `PRAGMA pagefold_x(value)` at the start of what is left of the SQL. */
 const CONTROL =
   /^\s*PRAGMA\s+(?:\w+\s*\.\s*)?(pagefold_\w+)\s*(?:=\s*('(?:[^']|'')*'|"[^"]*"|[^;'"\s()]+)|\(\s*('(?:[^']|'')*'|"[^"]*"|[^;'"\s()]+)\s*\))?\s*(?:;|$)/i;
@@ -49,6 +54,9 @@ export class Connection {
   readonly #host: StatementHost;
   readonly #cache = new StatementCache();
   readonly #fileName: string;
+  readonly #calls: SqliteCalls;
+  /** Ends what runs: asked in the middle of SQLite. */
+  context: { readonly signal?: AbortSignal | undefined; readonly interrupted?: (() => boolean) | undefined } = {};
   #db = 0;
 
   private constructor(
@@ -63,9 +71,11 @@ export class Connection {
     this.#options = options;
     this.#fileName = fileName;
     const values = new Values(sqlite3);
+    this.#calls = vfs.inner.callsFor(() => this.#entering());
     this.#host = {
       sqlite3,
-      vfs: vfs.inner,
+      calls: this.#calls,
+      rowTakers: vfs.inner.rowTakers,
       values,
       check: (code, statement) => this.#check(code, statement),
     };
@@ -188,7 +198,7 @@ export class Connection {
     for (const statement of this.#cache.clear()) await statement.finalize();
     this.#db = 0;
     this.#file = undefined;
-    await this.#vfs.inner.calls.close(db);
+    await this.#calls.close(db);
   }
 
   async #open(): Promise<void> {
@@ -199,7 +209,7 @@ export class Connection {
     try {
       wasm.pokePtr(pOut, 0);
       const flags = this.#options.readOnly === true ? OPEN_READONLY : OPEN_READWRITE | OPEN_CREATE;
-      const code = await this.#vfs.inner.calls.open(pName, pOut, flags, pVfs);
+      const code = await this.#calls.open(pName, pOut, flags, pVfs);
       const db = wasm.peekPtr(pOut);
       if (code === OK) {
         this.#db = db;
@@ -207,8 +217,8 @@ export class Connection {
         return;
       }
       const message = capi.sqlite3_errmsg(db);
-      const cause = this.#vfs.inner.calls.cause(pName);
-      await this.#vfs.inner.calls.close(db);
+      const cause = this.#calls.cause(pName);
+      await this.#calls.close(db);
       throw errorOf({ code, message, cause });
     } finally {
       for (const pointer of [pOut, pName, pVfs]) wasm.dealloc(pointer);
@@ -238,7 +248,7 @@ export class Connection {
     const { wasm } = this.#sqlite3;
     const sql = wasm.allocCString("PRAGMA writable_schema=RESET", false);
     try {
-      this.#check(await this.#vfs.inner.calls.exec(this.#db, sql, 0, 0, 0), this.#db);
+      this.#check(await this.#calls.exec(this.#db, sql, 0, 0, 0), this.#db);
     } finally {
       wasm.dealloc(sql);
     }
@@ -277,7 +287,7 @@ export class Connection {
       wasm.poke8(pSql + bytes.length, 0);
       wasm.pokePtr(pOut, 0);
       wasm.pokePtr(pOut + 4, pSql + bytes.length);
-      const { prepare } = this.#vfs.inner.calls;
+      const { prepare } = this.#calls;
       const prepared = prepare(this.#db, pSql, bytes.length + 1, PREPARE_PERSISTENT, pOut, pOut + 4);
       this.#check(typeof prepared === "number" ? prepared : await prepared, this.#db);
       const pointer = wasm.peekPtr(pOut);
@@ -291,12 +301,16 @@ export class Connection {
 
   async #runStatement(statement: Statement): Promise<StatementResult> {
     const rows: SqlValue[][] = [];
-    try {
-      await statement.rows(rows);
-    } catch (error) {
-      if (!(await this.#openedMissing(error))) throw error;
-      await statement.reset();
-      await statement.rows(rows);
+    for (let start: number | undefined; ; ) {
+      try {
+        await statement.rows(rows);
+        break;
+      } catch (error) {
+        start ??= systemRuntime.monotonic();
+        if (!(await this.#mayRunAgain(error, start))) throw error;
+        await statement.reset();
+        rows.length = 0;
+      }
     }
     const exports = this.#exports;
     const rowid = statement.readOnly ? 0 : exports.sqlite3_last_insert_rowid(this.#db);
@@ -307,6 +321,25 @@ export class Connection {
       lastInsertRowid:
         typeof rowid === "bigint" && Number.isSafeInteger(Number(rowid)) ? Number(rowid) : rowid,
     };
+  }
+
+  /** Whether a statement that failed before it did anything is to be run again: its volume is open now, or another writer may have ended. */
+  async #mayRunAgain(error: unknown, start: number): Promise<boolean> {
+    if (await this.#openedMissing(error)) return true;
+    // Within a transaction only the caller can decide.
+    if (!isPagefoldError(error, "busy", "conflict") || this.inTransaction) return false;
+    const { busyTimeoutMs = 0 } = this.#options;
+    if (systemRuntime.monotonic() - start >= busyTimeoutMs) return false;
+    await systemRuntime.sleep(BUSY_RETRY_MS, this.context.signal);
+    return true;
+  }
+
+  /** Before SQLite is entered: nobody else is within. */
+  #entering(): void {
+    const { inner, bridge } = this.#vfs;
+    const { signal, interrupted } = this.context;
+    inner.interrupted = () => signal?.aborted === true || interrupted?.() === true;
+    if (!bridge.blocking) bridge.signal = signal;
   }
 
   /** Where a statement (ATTACH) failed because a volume was not open: opens it, so that the statement can run again. */
@@ -335,7 +368,7 @@ export class Connection {
   #check(code: number, subject: number): number {
     if (succeeded(code)) return code;
     const message = this.#sqlite3.capi.sqlite3_errmsg(this.#db);
-    throw errorOf({ code, message, cause: this.#vfs.inner.calls.cause(subject) });
+    throw errorOf({ code, message, cause: this.#calls.cause(subject) });
   }
 }
 

@@ -47,7 +47,8 @@ export interface PagefoldVfs {
 
 /** What connections of this package use. */
 export interface VfsInner {
-  readonly calls: SqliteCalls;
+  /** The calls of one connection. `entering` runs before each, when nobody else is within SQLite. */
+  callsFor(entering: () => void): SqliteCalls;
   /** Wasm function for sqlite3_progress_handler. */
   readonly progress: number;
   /** Called for each row of `calls.run`, by statement; 0 to go on. Must not throw. */
@@ -152,8 +153,9 @@ export function installVfs(sqlite3: Sqlite3Static, options: VfsOptions): Pagefol
       io.dispose();
     },
     inner: {
-      calls: makeCalls(sqlite3, {
+      callsFor: (entering) => makeCalls(sqlite3, {
         run: thunks.run,
+        entering,
         suspending: !bridge.blocking,
         takeError: () => methods.takeError(),
         onSuspendable: (suspendable) => {

@@ -5,6 +5,7 @@
 import type { Sqlite3Static } from "@sqlite.org/sqlite-wasm";
 import { DONE, OK, ROW } from "./codes.ts";
 import { exportsOf, type SqliteExports } from "./exports.ts";
+import type { SqliteCalls } from "./calls.ts";
 import type { VfsInner } from "./pagefold-vfs.ts";
 import type { ParameterSource } from "./parameters.ts";
 import type { SqlValue, Values } from "./values.ts";
@@ -14,7 +15,8 @@ const STATUS_REPREPARE = 5;
 
 export interface StatementHost {
   readonly sqlite3: Sqlite3Static;
-  readonly vfs: VfsInner;
+  readonly calls: SqliteCalls;
+  readonly rowTakers: VfsInner["rowTakers"];
   readonly values: Values;
   /** Passes the result code of a call on `statement` on if it is no failure. @throws the error of the call, with its cause */
   check(code: number, statement: number): number;
@@ -67,7 +69,7 @@ export class Statement {
 
   /** Appends up to `most` rows to `rows`; answers whether there may be more. */
   async rows(rows: SqlValue[][], most = Number.POSITIVE_INFINITY): Promise<boolean> {
-    const { vfs, values } = this.#host;
+    const { calls, rowTakers, values } = this.#host;
     const exports = this.#exports;
     let failure: { readonly error: unknown } | undefined;
     let left = most;
@@ -85,27 +87,27 @@ export class Statement {
         return 1;
       }
     };
-    vfs.rowTakers.set(this.pointer, take);
+    rowTakers.set(this.pointer, take);
     try {
-      const ran = vfs.calls.run(this.pointer);
+      const ran = calls.run(this.pointer);
       const code = typeof ran === "number" ? ran : await ran;
       if (failure !== undefined) throw failure.error;
       return this.#host.check(code, this.pointer) === ROW;
     } finally {
-      vfs.rowTakers.delete(this.pointer);
+      rowTakers.delete(this.pointer);
     }
   }
 
   /** Ready to be bound and run again; what was bound is let go. */
   async reset(): Promise<void> {
     // Repeats the code of the last failure, which was reported already.
-    const code = this.#host.vfs.calls.reset(this.pointer);
+    const code = this.#host.calls.reset(this.pointer);
     if (typeof code !== "number") await code;
     if (this.#parameters.length > 0) this.#exports.sqlite3_clear_bindings(this.pointer);
   }
 
   async finalize(): Promise<void> {
-    const code = this.#host.vfs.calls.finalize(this.pointer);
+    const code = this.#host.calls.finalize(this.pointer);
     if (typeof code !== "number") await code;
   }
 }

@@ -1,69 +1,66 @@
-/** The main thread's end of the control port: calls with numbers, replies, interruption, and what happens when the worker dies. */
+/** The way to a session in a worker: calls with numbers, replies, events, interruption, and what happens when the worker dies. */
 import { abortedError, PagefoldError } from "../../src/base/errors.ts";
 import type { Bell } from "../bridge/bell.ts";
+import type { CallKind, SessionCalls, SessionClient, SessionEvent, SessionStatus } from "../session/protocol.ts";
 import { fromWireError } from "../wire-error.ts";
 import type { SqlWorker } from "./launch.ts";
-import type { ControlMessage, WorkerCalls, WorkerReply } from "./protocol.ts";
+import type { ControlMessage, WorkerMessage } from "./messages.ts";
 
 interface Waiting {
   readonly resolve: (value: unknown) => void;
   readonly reject: (error: unknown) => void;
 }
 
-export class WorkerClient {
-  readonly #port: MessagePort;
-  readonly #worker: SqlWorker;
-  readonly #bell: Bell;
-  readonly #release: () => void;
+export interface WorkerClientOptions {
+  readonly port: MessagePort;
+  readonly worker: SqlWorker;
+  /** Interrupts a thread that hears no message, where memory can be shared. */
+  readonly bell: Bell | undefined;
+  /** Ends what moves bytes for the worker; called when the worker has ended. */
+  readonly release: () => void;
+  readonly onEvent: (event: SessionEvent) => void;
+}
+
+export class WorkerClient implements SessionClient {
+  readonly #options: WorkerClientOptions;
   readonly #waiting = new Map<number, Waiting>();
   readonly #ended: Promise<void>;
-  /** Calls that the bell may have to interrupt when the database is closed. */
-  readonly #interruptible = new Set<number>();
   #nextId = 1;
   #failure: PagefoldError | undefined;
 
-  /** @param release ends what moves bytes for the worker; called when the worker has ended */
-  constructor(port: MessagePort, worker: SqlWorker, bell: Bell, release: () => void) {
-    this.#port = port;
-    this.#worker = worker;
-    this.#bell = bell;
-    this.#release = release;
+  constructor(options: WorkerClientOptions) {
+    this.#options = options;
+    const { port, worker } = options;
     this.#ended = new Promise((resolve) => {
       worker.onEnd((error) => {
         this.#onEnd(error);
         resolve();
       });
     });
-    port.addEventListener("message", ({ data }: MessageEvent<WorkerReply>) => this.#onReply(data));
+    port.addEventListener("message", ({ data }: MessageEvent<WorkerMessage>) => this.#onMessage(data));
     port.start();
   }
 
-  /** Sends a request. When `signal` fires, what runs is interrupted, and the call ends as soon as the worker says so. */
-  async call<K extends keyof WorkerCalls>(
-    kind: K,
-    request: WorkerCalls[K]["request"],
-    signal?: AbortSignal,
-  ): Promise<WorkerCalls[K]["reply"]> {
-    if (this.#failure !== undefined) throw this.#failure;
-    if (signal?.aborted) throw abortedError(`the ${kind}`, signal.reason);
-    const id = this.#nextId++;
-    const reply = new Promise<unknown>((resolve, reject) => this.#waiting.set(id, { resolve, reject }));
-    const onAbort = (): void => this.#interrupt(id);
-    signal?.addEventListener("abort", onAbort, { once: true });
-    if (kind !== "stats" && kind !== "close") this.#interruptible.add(id);
-    try {
-      this.#send({ ...request, id, kind } as ControlMessage);
-      return (await reply) as WorkerCalls[K]["reply"];
-    } finally {
-      signal?.removeEventListener("abort", onAbort);
-      this.#interruptible.delete(id);
-      this.#waiting.delete(id);
-    }
+  /** Opens the session; nothing else may be called before. */
+  async open(signal?: AbortSignal): Promise<SessionStatus> {
+    return (await this.#request("open", undefined, signal)) as SessionStatus;
   }
 
-  /** Interrupts what runs, lets the worker close its files, and waits until it has ended. */
+  async call<K extends CallKind>(
+    kind: K,
+    request: SessionCalls[K]["request"],
+    signal?: AbortSignal,
+  ): Promise<SessionCalls[K]["reply"]> {
+    return (await this.#request(kind, request, signal)) as SessionCalls[K]["reply"];
+  }
+
+  /** From now on these events are told, and no others. */
+  listen(names: readonly SessionEvent["name"][]): void {
+    this.#options.port.postMessage({ kind: "listen", names } satisfies ControlMessage);
+  }
+
   async close(): Promise<void> {
-    for (const id of this.#interruptible) this.#interrupt(id);
+    for (const id of this.#waiting.keys()) this.#interrupt(id);
     try {
       if (this.#failure === undefined) await this.call("close", {});
     } finally {
@@ -74,20 +71,37 @@ export class WorkerClient {
   /** Waits until a worker that has closed its files, or failed to open, has ended. */
   async end(): Promise<void> {
     this.#failure ??= new PagefoldError("closed", "this database was closed; open it again");
-    this.#release();
-    this.#port.close();
-    await this.#worker.terminate();
+    this.#options.release();
+    this.#options.port.close();
+    await this.#options.worker.terminate();
     await this.#ended;
   }
 
+  async #request(kind: CallKind | "open", request: unknown, signal: AbortSignal | undefined): Promise<unknown> {
+    if (this.#failure !== undefined) throw this.#failure;
+    if (signal?.aborted) throw abortedError(`the ${kind}`, signal.reason);
+    const id = this.#nextId++;
+    const reply = new Promise<unknown>((resolve, reject) => this.#waiting.set(id, { resolve, reject }));
+    const onAbort = (): void => this.#interrupt(id);
+    signal?.addEventListener("abort", onAbort, { once: true });
+    try {
+      this.#send({ id, kind, request } as ControlMessage);
+      return await reply;
+    } finally {
+      signal?.removeEventListener("abort", onAbort);
+      this.#waiting.delete(id);
+    }
+  }
+
+  /** Ends what runs for a request: the call ends as soon as the worker says so. */
   #interrupt(id: number): void {
-    this.#bell.interrupt(id);
-    this.#post({ id, kind: "abort" });
+    this.#options.bell?.interrupt(id);
+    this.#options.port.postMessage({ id, kind: "abort" } satisfies ControlMessage);
   }
 
   #send(message: ControlMessage): void {
     try {
-      this.#post(message);
+      this.#options.port.postMessage(message);
     } catch (error) {
       // A function, a symbol or an object of a class that cannot leave its thread, among the parameters.
       throw new PagefoldError(
@@ -98,15 +112,15 @@ export class WorkerClient {
     }
   }
 
-  #post(message: ControlMessage): void {
-    this.#port.postMessage(message);
-  }
-
-  #onReply(reply: WorkerReply): void {
-    const waiting = this.#waiting.get(reply.id);
+  #onMessage(message: WorkerMessage): void {
+    if ("happened" in message) {
+      this.#options.onEvent(message.happened);
+      return;
+    }
+    const waiting = this.#waiting.get(message.id);
     if (waiting === undefined) return;
-    if ("error" in reply) waiting.reject(fromWireError(reply.error));
-    else waiting.resolve(reply.value);
+    if ("error" in message) waiting.reject(fromWireError(message.error));
+    else waiting.resolve(message.value);
   }
 
   #onEnd(error: unknown): void {
@@ -119,6 +133,6 @@ export class WorkerClient {
       },
     );
     for (const waiting of this.#waiting.values()) waiting.reject(this.#failure);
-    this.#release();
+    this.#options.release();
   }
 }

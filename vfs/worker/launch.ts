@@ -1,5 +1,7 @@
-/** What `Database` needs of a platform: a thread of its own for SQL, and stores by URL. */
-import type { WorkerSetup } from "./protocol.ts";
+/** What `Database` needs of a platform: a thread of its own for SQL, stores by URL, and the engine for SQL on the caller's thread. */
+import type { ObjectStore } from "../../src/remote/object-store.ts";
+import type { OpenEngine } from "../session/engine.ts";
+import type { WorkerSetup } from "./messages.ts";
 
 export interface SqlWorker {
   /** Sends the setup with the ports that it holds. */
@@ -17,4 +19,14 @@ export interface StoreAddress {
   readonly endpoint?: string;
   /** S3 only. */
   readonly region?: string;
+  /** Create the store's directory where it is missing. */
+  readonly create?: boolean;
+}
+
+export interface Platform {
+  /** @param url the worker's script; the platform's own where absent */
+  launchWorker(url?: URL): SqlWorker;
+  /** @throws `invalid` where the platform knows no such store */
+  openAddress(address: StoreAddress): Promise<ObjectStore>;
+  readonly openEngine: OpenEngine;
 }

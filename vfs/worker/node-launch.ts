@@ -1,13 +1,19 @@
-/** Starts the SQL worker as a Node thread, and opens stores by URL for it. */
+/** Node as a platform: SQL workers are threads, stores are opened by URL, local state is a directory. */
 import { existsSync } from "node:fs";
 import { fileURLToPath } from "node:url";
 import { type TransferListItem, Worker } from "node:worker_threads";
 import { PagefoldError } from "../../src/base/errors.ts";
 import { openObjectStore } from "../../src/node/index.ts";
-import type { ObjectStore } from "../../src/remote/object-store.ts";
-import type { SqlWorker, StoreAddress } from "./launch.ts";
+import type { Platform, SqlWorker } from "./launch.ts";
+import { openEngine } from "./open-engine.ts";
 
-export function launchNodeWorker(url: URL = workerScript()): SqlWorker {
+export const nodePlatform: Platform = {
+  launchWorker: launchNodeWorker,
+  openAddress: ({ url, ...place }) => openObjectStore(url, place),
+  openEngine,
+};
+
+function launchNodeWorker(url: URL = workerScript()): SqlWorker {
   const worker = new Worker(url, { name: "pagefold-sql" });
   let failure: unknown;
   worker.on("error", (error) => {
@@ -15,8 +21,8 @@ export function launchNodeWorker(url: URL = workerScript()): SqlWorker {
   });
   return {
     start: (setup) => {
-      const ports = [setup.control, setup.store, setup.ranges] as unknown as TransferListItem[];
-      worker.postMessage(setup, ports);
+      const ports = [setup.control, setup.store, setup.ranges].filter((port) => port !== undefined);
+      worker.postMessage(setup, ports as unknown as TransferListItem[]);
     },
     onEnd: (listener) => worker.once("exit", () => listener(failure)),
     terminate: async () => {
@@ -37,8 +43,4 @@ function workerScript(): URL {
     "invalid",
     `the script of the SQL worker is not where it should be (${places.map(String).join(" or ")}); build the package, or give workerUrl`,
   );
-}
-
-export function openAddress({ url, ...place }: StoreAddress): Promise<ObjectStore> {
-  return openObjectStore(url, place);
 }

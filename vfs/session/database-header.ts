@@ -1,23 +1,29 @@
 /** Tells a volume that holds a SQLite database from one that holds something else, before SQLite is asked. */
 import { PagefoldError } from "../../src/base/errors.ts";
 import type { PageView } from "../../src/volume/fetch-plan.ts";
-import type { BlockingBridge } from "../bridge/bridge.ts";
+import type { FaultBridge } from "../bridge/bridge.ts";
 
 const MAGIC = "SQLite format 3\0";
 
-/** @throws `invalid` where the view does not begin as a database does */
-export function checkHoldsDatabase(view: PageView, bridge: BlockingBridge, name: string): void {
+/** @throws `invalid` where the view does not begin as a database does, or is empty and may not be */
+export async function checkHoldsDatabase(
+  view: PageView,
+  bridge: FaultBridge,
+  name: string,
+  mayBeEmpty: boolean,
+): Promise<void> {
   const details = { tag: name, lsn: view.lsn };
   if (view.byteLength === 0) {
+    if (mayBeEmpty) return;
     throw new PagefoldError(
       "invalid",
-      `"${name}" is empty at LSN ${view.lsn}, so there is no database in it; import one (pagefold import FILE --tag NAME)`,
+      `"${name}" is empty at LSN ${view.lsn}, so there is no database in it; import one (pagefold import FILE --tag NAME), or open it for writing`,
       { details },
     );
   }
   const start = new Uint8Array(MAGIC.length);
   if (!view.tryRead(0, start)) {
-    bridge.run(view.fault(0, start.length));
+    await bridge.run(view.fault(0, start.length));
     // Evicted at once only where the cache is tiny; SQLite's own reads then tell.
     if (!view.tryRead(0, start)) return;
   }

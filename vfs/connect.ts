@@ -1,0 +1,234 @@
+/** Opening a database: which store, which thread, which bridge; and what belongs to the connection until it is closed. */
+import { isPagefoldError, PagefoldError, throwIfAborted } from "../src/base/errors.ts";
+import { MemoryRecorder, noopRecorder, type Recorder } from "../src/base/recorder.ts";
+import { systemRuntime } from "../src/base/runtime.ts";
+import type { ObjectStore } from "../src/remote/object-store.ts";
+import { withMetrics } from "../src/remote/with-metrics.ts";
+import { withRetry } from "../src/remote/with-retry.ts";
+import { PageStore } from "../src/store/page-store.ts";
+import { Bell } from "./bridge/bell.ts";
+import type { BridgeKind } from "./bridge/bridge.ts";
+import { serveRanges } from "./bridge/serve-ranges.ts";
+import { describeStore, serveObjectStore } from "./port/serve-object-store.ts";
+import { teeRecorder } from "./recorders.ts";
+import type { EngineParts, EngineRequest, SessionSettings } from "./session/engine.ts";
+import { LocalClient } from "./session/local-client.ts";
+import type { SessionClient, SessionEvent } from "./session/protocol.ts";
+import { canSuspend } from "./sqlite/thunks.ts";
+import { unreachableStore } from "./unreachable-store.ts";
+import { WorkerClient } from "./worker/client.ts";
+import type { Platform, StoreAddress } from "./worker/launch.ts";
+
+/**
+ * A store by its URL; an object store that is open, which stays open; or a page store that is open, which stays open: then SQL runs on the
+ * caller's thread.
+ */
+export type DatabaseStore = string | StoreAddress | ObjectStore | PageStore;
+
+export interface ConnectOptions extends Omit<EngineRequest, "name">, SessionSettings {
+  readonly signal?: AbortSignal;
+  /** Gets `remote.*` of every request, `sql.query.duration_ms` and `sql.fault.count`. */
+  readonly recorder?: Recorder;
+  /** Run SQL in a worker (default), or on this thread. */
+  readonly worker?: boolean;
+  /** How faults are bridged; default: the best that the runtime has. */
+  readonly bridge?: BridgeKind;
+  /** Requests for faults under way at a time, with the shared-memory bridge. Default 16. */
+  readonly concurrency?: number;
+  /** How long a query waits for pages before it ends with `unavailable`, milliseconds, with the shared-memory bridge. Default 120000. */
+  readonly faultTimeoutMs?: number;
+  /** The worker's script, where a bundler has moved it. Default: the script beside this module. */
+  readonly workerUrl?: URL | string;
+}
+
+/** An open connection, and what it has cost. */
+export interface Connected {
+  readonly client: SessionClient;
+  readonly recorder: Recorder;
+  cost(): { readonly requests: number; readonly bytesFetched: number };
+  onEvent(listener: (event: SessionEvent) => void): void;
+  listen(names: readonly SessionEvent["name"][]): void;
+  close(): Promise<void>;
+}
+
+interface Opening {
+  readonly platform: Platform;
+  readonly request: EngineRequest;
+  readonly settings: SessionSettings;
+  readonly options: ConnectOptions;
+  readonly onEvent: (event: SessionEvent) => void;
+}
+
+/** @throws `not_found` (no such volume), `invalid` (it holds no database), `unavailable`, `busy` (the local directory is in use) */
+export async function connect(
+  platform: Platform,
+  store: DatabaseStore,
+  name: string,
+  options: ConnectOptions,
+): Promise<Connected> {
+  const { signal, recorder = noopRecorder } = options;
+  throwIfAborted(signal, "opening the database");
+  let tell: (event: SessionEvent) => void = () => {};
+  const opening: Opening = {
+    platform,
+    ...dataOf(name, options),
+    options,
+    onEvent: (event) => tell(event),
+  };
+  const counted = new MemoryRecorder();
+  const held = store instanceof PageStore ? undefined : await holdStore(platform, store, options);
+  try {
+    const client =
+      held === undefined || options.worker === false
+        ? await openHere(opening, store, held && withMetrics(held.store, teeRecorder(counted, recorder)))
+        : await openInWorker(opening, withMetrics(held.store, teeRecorder(counted, recorder)));
+    return {
+      client,
+      recorder,
+      cost: () => costOf(counted),
+      onEvent: (listener) => {
+        tell = listener;
+      },
+      listen: (names) => {
+        if (client instanceof WorkerClient) client.listen(names);
+      },
+      close: async () => {
+        try {
+          await client.close();
+        } finally {
+          await held?.release();
+        }
+      },
+    };
+  } catch (error) {
+    await held?.release();
+    throw error;
+  }
+}
+
+async function openHere(
+  { platform, request, settings, options, onEvent }: Opening,
+  store: DatabaseStore,
+  metered: ObjectStore | undefined,
+): Promise<LocalClient> {
+  const { signal, bridge = canSuspend() ? "jspi" : "resident-only" } = options;
+  if (bridge !== "jspi" && bridge !== "resident-only") {
+    throw new PagefoldError(
+      "invalid",
+      `the ${bridge} bridge stops its thread and works in a worker only; leave \`worker\` at its default, or choose jspi or resident-only`,
+    );
+  }
+  const engine: EngineParts =
+    metered === undefined
+      ? { store: store as PageStore, keepOpen: true }
+      : await platform.openEngine(request, { remote: metered, recorder: options.recorder ?? noopRecorder });
+  return LocalClient.open({ engine, bridge, request, settings, onEvent, signal });
+}
+
+async function openInWorker(
+  { platform, request, settings, options, onEvent }: Opening,
+  store: ObjectStore,
+): Promise<WorkerClient> {
+  const { workerUrl, concurrency, faultTimeoutMs, signal } = options;
+  const bridge = options.bridge ?? bestBridge(store);
+  const worker = platform.launchWorker(workerUrl === undefined ? undefined : new URL(workerUrl));
+  const bell = canShareMemory() ? new Bell() : undefined;
+  const control = new MessageChannel();
+  const storeChannel = new MessageChannel();
+  const movers = [serveObjectStore(storeChannel.port1, store)];
+  let ranges: MessageChannel | undefined;
+  if (bridge === "shared-memory") {
+    if (bell === undefined) {
+      throw new PagefoldError(
+        "invalid",
+        "memory cannot be shared here (a page needs the headers of cross-origin isolation for it); choose another bridge",
+      );
+    }
+    ranges = new MessageChannel();
+    // The engine repeats its own calls; those of faults are repeated here.
+    const repeated = withRetry(store, { runtime: systemRuntime });
+    movers.push(serveRanges(ranges.port1, repeated, { bell, ...(concurrency === undefined ? {} : { concurrency }) }));
+  }
+  worker.start({
+    control: control.port2,
+    store: storeChannel.port2,
+    storeDescription: describeStore(store),
+    bridge,
+    engine: request,
+    settings,
+    ...(ranges === undefined ? {} : { ranges: ranges.port2 }),
+    ...(bell === undefined ? {} : { bell: bell.buffer }),
+    ...(faultTimeoutMs === undefined ? {} : { faultTimeoutMs }),
+  });
+  const client = new WorkerClient({
+    port: control.port1,
+    worker,
+    bell,
+    onEvent,
+    release: () => {
+      for (const mover of movers) mover.close();
+    },
+  });
+  try {
+    await client.open(signal);
+    return client;
+  } catch (error) {
+    await client.end();
+    throw error;
+  }
+}
+
+function bestBridge(store: ObjectStore): BridgeKind {
+  if (canSuspend()) return "jspi";
+  if (canShareMemory()) return "shared-memory";
+  return store.http !== undefined && "XMLHttpRequest" in globalThis ? "sync-xhr" : "resident-only";
+}
+
+/** Not in a page without cross-origin isolation. */
+function canShareMemory(): boolean {
+  return typeof SharedArrayBuffer !== "undefined";
+}
+
+/** What travels: nothing but data. */
+function dataOf(
+  name: string,
+  options: ConnectOptions,
+): { readonly request: EngineRequest; readonly settings: SessionSettings } {
+  const { local, lsn, time, readOnly, create, settings, tempBytes, busyTimeoutMs } = options;
+  const request = { name, local: local && { path: local.path }, lsn, time, readOnly, create, settings };
+  return {
+    request: withoutUndefined(request) as unknown as EngineRequest,
+    settings: withoutUndefined({ tempBytes, busyTimeoutMs }),
+  };
+}
+
+function withoutUndefined(record: Readonly<Record<string, unknown>>): Record<string, never> {
+  return Object.fromEntries(
+    Object.entries(record).filter(([, value]) => value !== undefined),
+  ) as Record<string, never>;
+}
+
+function costOf(counted: MemoryRecorder): { readonly requests: number; readonly bytesFetched: number } {
+  const kinds = ["get", "put", "list", "delete"];
+  return {
+    requests: kinds.reduce((sum, kind) => sum + counted.get(`remote.${kind}.count`), 0),
+    bytesFetched: counted.get("remote.get.bytes"),
+  };
+}
+
+async function holdStore(
+  platform: Platform,
+  store: string | StoreAddress | ObjectStore,
+  options: ConnectOptions,
+): Promise<{ readonly store: ObjectStore; readonly release: () => Promise<void> }> {
+  if (typeof store === "object" && "get" in store) return { store, release: async () => {} };
+  const address = typeof store === "string" ? { url: store } : store;
+  try {
+    const opened = await platform.openAddress(address);
+    return { store: opened, release: () => opened.close() };
+  } catch (error) {
+    // What is resident answers without the store.
+    if (options.local === undefined || !isPagefoldError(error, "not_found", "unavailable")) throw error;
+    return { store: unreachableStore(address.url, error), release: async () => {} };
+  }
+}

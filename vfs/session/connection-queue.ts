@@ -1,0 +1,130 @@
+/**
+ * Whose turn it is on a connection: one request at a time, first come first served; a transaction keeps the turn until it ends, and its own
+ * statements pass, one after the other.
+ */
+import { isPagefoldError, PagefoldError } from "../../src/base/errors.ts";
+import { Semaphore } from "../../src/base/semaphore.ts";
+import type { Connection } from "../sqlite/connection.ts";
+import { timeout } from "../timeout.ts";
+
+/** How a request is ended before its time. */
+export interface CallContext {
+  readonly signal?: AbortSignal | undefined;
+  /** Whether the statement that runs for this request is to end; asked in the middle of SQLite. */
+  readonly interrupted?: (() => boolean) | undefined;
+}
+
+interface OpenTransaction {
+  readonly id: number;
+  readonly release: () => void;
+  readonly statements: Semaphore;
+}
+
+export class ConnectionQueue {
+  readonly connection: Connection;
+  readonly #busyTimeoutMs: number;
+  readonly #turns = new Semaphore(1, "the connection");
+  #transaction: OpenTransaction | undefined;
+  #nextTransaction = 1;
+
+  constructor(connection: Connection, busyTimeoutMs: number) {
+    this.connection = connection;
+    this.#busyTimeoutMs = busyTimeoutMs;
+  }
+
+  /**
+   * Runs `work` when its turn has come.
+   * @param transaction the number of the open transaction that it belongs to
+   * @throws `busy` where another transaction does not end in time
+   */
+  async run<T>(
+    transaction: number | undefined,
+    context: CallContext,
+    work: (connection: Connection) => Promise<T>,
+  ): Promise<T> {
+    const release =
+      transaction === undefined
+        ? await this.#turn(context.signal)
+        : await this.#check(transaction).statements.acquire(context.signal);
+    try {
+      if (transaction !== undefined) this.#check(transaction);
+      this.connection.context = context;
+      return await work(this.connection);
+    } finally {
+      release();
+    }
+  }
+
+  async begin(
+    mode: "immediate" | "deferred",
+    context: CallContext,
+  ): Promise<{ readonly transaction: number }> {
+    const release = await this.#turn(context.signal);
+    try {
+      this.connection.context = context;
+      await this.connection.run(`BEGIN ${mode.toUpperCase()}`);
+    } catch (error) {
+      release();
+      throw error;
+    }
+    const id = this.#nextTransaction++;
+    this.#transaction = { id, release, statements: new Semaphore(1, "the transaction") };
+    return { transaction: id };
+  }
+
+  /** Whatever happens, the transaction has ended afterwards. */
+  async end(transaction: number, how: "commit" | "rollback", context: CallContext): Promise<void> {
+    const { release, statements } = this.#check(transaction);
+    const permit = await statements.acquire();
+    try {
+      this.connection.context = how === "commit" ? context : {};
+      // SQLite may have rolled it back itself, after an error that left it no choice.
+      if (this.connection.inTransaction) {
+        await this.connection.run(how.toUpperCase());
+      } else if (how === "commit") {
+        throw new PagefoldError(
+          "conflict",
+          "the transaction was rolled back already, after a statement in it failed; run it again",
+        );
+      }
+    } finally {
+      try {
+        this.connection.context = {};
+        if (this.connection.inTransaction) await this.connection.run("ROLLBACK");
+      } finally {
+        this.#transaction = undefined;
+        permit();
+        release();
+      }
+    }
+  }
+
+  async close(): Promise<void> {
+    await this.connection.close();
+  }
+
+  async #turn(signal: AbortSignal | undefined): Promise<() => void> {
+    const free = this.#turns.tryAcquire();
+    if (free !== undefined) return free;
+    if (this.#transaction === undefined) return this.#turns.acquire(signal);
+    const limit = timeout(this.#busyTimeoutMs);
+    try {
+      return await this.#turns.acquire(
+        signal === undefined ? limit.signal : AbortSignal.any([signal, limit.signal]),
+      );
+    } catch (error) {
+      if (!isPagefoldError(error, "aborted") || signal?.aborted) throw error;
+      throw new PagefoldError(
+        "busy",
+        `a transaction has been open on this database for more than ${this.#busyTimeoutMs} ms; within its callback use the transaction's own methods, not the database's`,
+      );
+    } finally {
+      limit.cancel();
+    }
+  }
+
+  #check(transaction: number): OpenTransaction {
+    if (this.#transaction?.id === transaction) return this.#transaction;
+    throw new PagefoldError("closed", "this transaction has ended; begin a new one");
+  }
+}

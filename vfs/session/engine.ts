@@ -1,0 +1,47 @@
+/**
+ * What a session is opened with: which volume, and where this side keeps what it knows of it. Plain data, since it travels to the worker; the
+ * platform turns it into an open store.
+ */
+import type { Recorder } from "../../src/base/recorder.ts";
+import type { ObjectStore } from "../../src/remote/object-store.ts";
+import type { PageStore } from "../../src/store/page-store.ts";
+import type { StoreSettings } from "../../src/store/settings.ts";
+import type { Volume } from "../../src/store/volume.ts";
+
+export interface EngineRequest {
+  /** A tag or a volume id. */
+  readonly name: string;
+  /** A directory for pages and local state; in memory where absent. */
+  readonly local?: { readonly path: string };
+  /** Show the state of this LSN, or as of this time (milliseconds since 1970), for ever, rather than the newest. */
+  readonly lsn?: number;
+  readonly time?: number;
+  readonly readOnly?: boolean;
+  /** Create an empty volume under this tag where there is none. */
+  readonly create?: boolean;
+  readonly settings?: Partial<StoreSettings>;
+}
+
+/** How SQL runs, whatever the platform. Plain data, too. */
+export interface SessionSettings {
+  /** Memory for journals, sorter spill and temporary tables, bytes. Default 1 GiB. */
+  readonly tempBytes?: number;
+  /** How long a statement waits for another transaction to end before it fails with `busy`, milliseconds. Default 10000. */
+  readonly busyTimeoutMs?: number;
+}
+
+export interface EngineParts {
+  readonly store: PageStore;
+  /** The store is somebody else's, and stays open when the session ends. */
+  readonly keepOpen?: boolean;
+  /** Writes a state into a file of the platform; absent where there are none. */
+  readonly exportTo?: (volume: Volume, path: string, signal?: AbortSignal) => Promise<{ bytes: number }>;
+}
+
+export interface EngineOptions {
+  /** Belongs to the store from now on, which closes it. */
+  readonly remote: ObjectStore;
+  readonly recorder: Recorder;
+}
+
+export type OpenEngine = (request: EngineRequest, options: EngineOptions) => Promise<EngineParts>;

@@ -1,0 +1,128 @@
+/**
+ * Queries whose results are wanted again whenever they change. They share one read-only connection, which looks at nothing but the volume's newest
+ * state; a query is run again only when a page that it read was replaced, and told only when its rows are others.
+ */
+import { abortedError, PagefoldError } from "../../src/base/errors.ts";
+import { Semaphore } from "../../src/base/semaphore.ts";
+import type { Connection, SqlRows } from "../sqlite/connection.ts";
+import type { SqlParameters, SqlValue } from "../sqlite/values.ts";
+import type { VolumeSource } from "../sqlite/volume-source.ts";
+import type { ReadSet, RecordingSource } from "./read-set.ts";
+
+interface LiveQuery {
+  readonly sql: string;
+  readonly parameters: SqlParameters;
+  last: SqlRows | undefined;
+  read: ReadSet | undefined;
+  /** Resolves the wait for a change; absent while nobody waits. */
+  wake: (() => void) | undefined;
+  closed: boolean;
+}
+
+export interface LiveQueriesOptions {
+  readonly source: VolumeSource;
+  /** Opens the connection on its first use. */
+  readonly connect: () => Promise<{ readonly connection: Connection; readonly recording: RecordingSource }>;
+}
+
+export class LiveQueries {
+  readonly #options: LiveQueriesOptions;
+  readonly #queries = new Map<number, LiveQuery>();
+  readonly #turns = new Semaphore(1, "live queries");
+  #connected: ReturnType<LiveQueriesOptions["connect"]> | undefined;
+  #nextId = 1;
+
+  constructor(options: LiveQueriesOptions) {
+    this.#options = options;
+  }
+
+  open(sql: string, parameters: SqlParameters): number {
+    const id = this.#nextId++;
+    const query = { sql, parameters, last: undefined, read: undefined, wake: undefined, closed: false };
+    this.#queries.set(id, query);
+    return id;
+  }
+
+  /** The first result at once, later ones when they differ from the one before. */
+  async next(id: number, signal: AbortSignal | undefined): Promise<SqlRows> {
+    const query = this.#queries.get(id);
+    if (query === undefined) throw new PagefoldError("closed", "this live query was ended; begin a new one");
+    for (;;) {
+      await this.#change(query, signal);
+      const rows = await this.#run(query, signal);
+      const { last } = query;
+      query.last = rows;
+      if (last === undefined || !equalRows(last, rows)) return rows;
+    }
+  }
+
+  close(id: number): void {
+    const query = this.#queries.get(id);
+    if (query === undefined) return;
+    this.#queries.delete(id);
+    query.closed = true;
+    query.wake?.();
+  }
+
+  /** The volume may have moved: wakes the queries that this concerns. */
+  check(): void {
+    for (const query of this.#queries.values()) if (this.#isStale(query)) query.wake?.();
+  }
+
+  async end(): Promise<void> {
+    for (const id of [...this.#queries.keys()]) this.close(id);
+    const connected = await this.#connected?.catch(() => undefined);
+    await connected?.connection.close();
+  }
+
+  #isStale({ read }: LiveQuery): boolean {
+    return read === undefined || read.changedIn(this.#options.source.current);
+  }
+
+  /** Resolves when the query is to be run. */
+  async #change(query: LiveQuery, signal: AbortSignal | undefined): Promise<void> {
+    while (!this.#isStale(query)) {
+      await new Promise<void>((resolve, reject) => {
+        const onAbort = (): void => reject(abortedError("the live query", signal?.reason));
+        query.wake = () => {
+          signal?.removeEventListener("abort", onAbort);
+          resolve();
+        };
+        if (signal?.aborted) onAbort();
+        else signal?.addEventListener("abort", onAbort, { once: true });
+      });
+      query.wake = undefined;
+      if (query.closed) throw new PagefoldError("closed", "this live query was ended");
+    }
+  }
+
+  async #run(query: LiveQuery, signal: AbortSignal | undefined): Promise<SqlRows> {
+    return this.#turns.run(async () => {
+      this.#connected ??= this.#options.connect();
+      const { connection, recording } = await this.#connected.catch((error: unknown) => {
+        this.#connected = undefined;
+        throw error;
+      });
+      recording.begin();
+      try {
+        const results = await connection.run(query.sql, query.parameters);
+        const last = results.findLast(({ columns }) => columns.length > 0);
+        return { columns: last?.columns ?? [], rows: last?.rows ?? [] };
+      } finally {
+        // Also after a failure: what was read up to it decides when to try again.
+        query.read = recording.end();
+      }
+    }, signal);
+  }
+}
+
+function equalRows(a: SqlRows, b: SqlRows): boolean {
+  if (a.rows.length !== b.rows.length || a.columns.length !== b.columns.length) return false;
+  if (a.columns.some((column, i) => column !== b.columns[i])) return false;
+  return a.rows.every((row, i) => row.every((value, j) => equalValues(value, b.rows[i]?.[j])));
+}
+
+function equalValues(a: SqlValue | undefined, b: SqlValue | undefined): boolean {
+  if (!(a instanceof Uint8Array) || !(b instanceof Uint8Array)) return Object.is(a, b);
+  return a.length === b.length && a.every((byte, i) => byte === b[i]);
+}

@@ -1,0 +1,64 @@
+/** A session on the caller's own thread, as a client. */
+import sqlite3InitModule from "@sqlite.org/sqlite-wasm";
+import { abortedError } from "../../src/base/errors.ts";
+import { MemoryRecorder } from "../../src/base/recorder.ts";
+import { ResidentOnlyBridge } from "../bridge/bridge.ts";
+import { JspiBridge } from "../bridge/jspi.ts";
+import type { EngineParts, EngineRequest, SessionSettings } from "./engine.ts";
+import type { CallKind, SessionCalls, SessionClient, SessionEvent } from "./protocol.ts";
+import { Session } from "./session.ts";
+
+export interface LocalClientOptions {
+  readonly engine: EngineParts;
+  readonly bridge: "jspi" | "resident-only";
+  readonly request: EngineRequest;
+  readonly settings: SessionSettings;
+  readonly onEvent: (event: SessionEvent) => void;
+  readonly signal?: AbortSignal | undefined;
+}
+
+export class LocalClient implements SessionClient {
+  readonly #session: Session;
+  readonly #closing = new AbortController();
+
+  private constructor(session: Session) {
+    this.#session = session;
+  }
+
+  static async open(options: LocalClientOptions): Promise<LocalClient> {
+    const { engine, bridge, signal, ...rest } = options;
+    const session = await Session.open(
+      {
+        ...engine,
+        ...rest,
+        sqlite3: await sqlite3InitModule(),
+        recorder: new MemoryRecorder(),
+        bridge:
+          bridge === "jspi"
+            ? new JspiBridge((plan, planSignal) =>
+                engine.store.run(plan, planSignal === undefined ? {} : { signal: planSignal }),
+              )
+            : new ResidentOnlyBridge(),
+      },
+      signal,
+    );
+    return new LocalClient(session);
+  }
+
+  call<K extends CallKind>(
+    kind: K,
+    request: SessionCalls[K]["request"],
+    signal?: AbortSignal,
+  ): Promise<SessionCalls[K]["reply"]> {
+    if (signal?.aborted) return Promise.reject(abortedError(`the ${kind}`, signal.reason));
+    const closing = this.#closing.signal;
+    return this.#session.call(kind, request, {
+      signal: signal === undefined || kind === "close" ? closing : AbortSignal.any([signal, closing]),
+    });
+  }
+
+  async close(): Promise<void> {
+    this.#closing.abort(abortedError("the query"));
+    await this.#session.close();
+  }
+}

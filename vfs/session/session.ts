@@ -1,0 +1,397 @@
+/**
+ * Runs the SQL of one `Database`: the store, the VFS, a connection on the newest state, others on past ones, cursors, live queries, and the verbs of the
+ * volume. Knows no platform and no transport; requests of one connection run one after the other, first come first served, and a transaction
+ * keeps its turn until it ends.
+ */
+import type { Sqlite3Static } from "@sqlite.org/sqlite-wasm";
+import { isPagefoldError, PagefoldError } from "../../src/base/errors.ts";
+import type { MemoryRecorder } from "../../src/base/recorder.ts";
+import type { Volume } from "../../src/store/volume.ts";
+import type { Snapshot } from "../../src/volume/snapshot.ts";
+import type { FaultBridge } from "../bridge/bridge.ts";
+import { Connection, type SqlRows } from "../sqlite/connection.ts";
+import { type PragmaContext, runPragma, unknownPragma } from "../sqlite/pagefold-pragmas.ts";
+import { installVfs, type PagefoldVfs } from "../sqlite/pagefold-vfs.ts";
+import { fixedView, type ViewSource } from "../sqlite/view-source.ts";
+import { VolumeSource } from "../sqlite/volume-source.ts";
+import { type CallContext, ConnectionQueue } from "./connection-queue.ts";
+import { Cursors } from "./cursors.ts";
+import { checkHoldsDatabase } from "./database-header.ts";
+import type { EngineParts, EngineRequest, SessionSettings } from "./engine.ts";
+import { LiveQueries } from "./live-queries.ts";
+import type {
+  CallKind,
+  ExecuteReply,
+  LocalCommit,
+  SessionCalls,
+  SessionEvent,
+  SessionStatus,
+  Where,
+} from "./protocol.ts";
+import { RecordingSource } from "./read-set.ts";
+import { volumeCalls } from "./volume-calls.ts";
+
+export interface SessionParts extends EngineParts {
+  readonly sqlite3: Sqlite3Static;
+  readonly bridge: FaultBridge;
+  readonly request: EngineRequest;
+  readonly settings: SessionSettings;
+  readonly recorder: MemoryRecorder;
+  readonly onEvent?: (event: SessionEvent) => void;
+}
+
+/** The requests that a session answers itself. */
+type SqlCallKind = Exclude<CallKind, keyof typeof volumeCalls>;
+
+type Handlers = {
+  readonly [K in SqlCallKind]: (
+    request: SessionCalls[K]["request"],
+    context: CallContext,
+  ) => Promise<SessionCalls[K]["reply"]> | SessionCalls[K]["reply"];
+};
+
+/** A name that no tag can have, since it is only this session's. */
+const MAIN = ".newest";
+const LIVE = ".live";
+const DEFAULT_BUSY_TIMEOUT_MS = 10_000;
+
+export class Session {
+  readonly #parts: SessionParts;
+  readonly #sources = new Map<Volume, VolumeSource>();
+  /** What file names stand for that are none of volumes. */
+  readonly #files = new Map<string, ViewSource>();
+  readonly #views = new Map<number, { readonly queue: ConnectionQueue; readonly snapshot: Snapshot }>();
+  readonly #cursors = new Cursors();
+  readonly #live: LiveQueries;
+  readonly #vfs: PagefoldVfs;
+  readonly #stopListening: (() => void)[] = [];
+  #main!: ConnectionQueue;
+  #volume: Volume;
+  #fixed: Snapshot | undefined;
+  #lastCommit: LocalCommit | undefined;
+  #nextView = 1;
+  #closed = false;
+
+  private constructor(parts: SessionParts, volume: Volume) {
+    this.#parts = parts;
+    this.#volume = volume;
+    this.#vfs = installVfs(parts.sqlite3, {
+      bridge: parts.bridge,
+      recorder: parts.recorder,
+      resolve: (name) => this.#resolve(name),
+      ...(parts.settings.tempBytes === undefined ? {} : { tempBytes: parts.settings.tempBytes }),
+    });
+    this.#live = new LiveQueries({
+      source: this.#sourceOf(volume),
+      connect: async () => {
+        const recording = new RecordingSource(this.#sourceOf(this.#volume));
+        this.#files.set(LIVE, recording);
+        const connection = await Connection.open(parts.sqlite3, this.#vfs, LIVE, { readOnly: true });
+        return { connection, recording };
+      },
+    });
+  }
+
+  /** @throws `not_found`, `invalid` (no database in the volume), `unavailable`, `busy` */
+  static async open(parts: SessionParts, signal?: AbortSignal): Promise<Session> {
+    const { store, request } = parts;
+    try {
+      const volume = await openVolume(parts, signal);
+      const session = new Session(parts, volume);
+      try {
+        await session.#begin(signal);
+        return session;
+      } catch (error) {
+        await session.#closeConnections();
+        throw error;
+      }
+    } catch (error) {
+      if (parts.keepOpen !== true) await store.close();
+      throw isPagefoldError(error) ? error : new PagefoldError("invalid", `${request.name}: ${String(error)}`, { cause: error });
+    }
+  }
+
+  async call<K extends CallKind>(
+    kind: K,
+    request: SessionCalls[K]["request"],
+    context: CallContext = {},
+  ): Promise<SessionCalls[K]["reply"]> {
+    if (this.#closed && kind !== "close")
+      throw new PagefoldError("closed", "the database is not open; open it again");
+    const answer = kind in volumeCalls ? this.#callVolume : this.#handlers[kind as SqlCallKind];
+    return (answer as (...call: unknown[]) => Promise<never>).call(this, request, context, kind);
+  }
+
+  /** Ends everything, the store too. Idempotent. An open transaction is rolled back. */
+  async close(): Promise<void> {
+    if (this.#closed) return;
+    this.#closed = true;
+    for (const stop of this.#stopListening) stop();
+    try {
+      await this.#closeConnections();
+    } finally {
+      if (this.#parts.keepOpen !== true) await this.#parts.store.close();
+    }
+  }
+
+  readonly #handlers: Handlers = {
+    execute: (request, context) => this.#execute(request, context),
+    begin: ({ mode }, context) => this.#main.begin(mode, context),
+    end: (request, context) => this.#end(request, context),
+    cursor: (request, context) => this.#openCursor(request, context),
+    next: ({ cursor, rows }, context) => this.#cursors.next(cursor, rows, context),
+    closeCursor: ({ cursor }) => this.#cursors.close(cursor),
+    view: (request, context) => this.#openView(request, context),
+    closeView: ({ view }) => this.#closeView(view),
+    live: ({ sql, parameters }) => ({ live: this.#live.open(sql, parameters) }),
+    liveNext: ({ live }, { signal }) => this.#live.next(live, signal),
+    closeLive: ({ live }) => {
+      this.#live.close(live);
+      return undefined;
+    },
+    status: () => this.#status(),
+    close: async () => {
+      await this.close();
+      return undefined;
+    },
+  };
+
+  async #begin(signal: AbortSignal | undefined): Promise<void> {
+    const { request, bridge } = this.#parts;
+    const { lsn, time, readOnly } = request;
+    if (lsn !== undefined || time !== undefined) {
+      this.#fixed = await pastState(this.#volume, lsn ?? new Date(time ?? 0), signal);
+    }
+    const source = this.#fixed === undefined ? this.#sourceOf(this.#volume) : fixedView(this.#fixed);
+    this.#files.set(MAIN, source);
+    const mayBeEmpty = this.#fixed === undefined && readOnly !== true;
+    await checkHoldsDatabase(source.current, bridge, request.name, mayBeEmpty);
+    const isReadOnly = readOnly === true || this.#fixed !== undefined;
+    const connection = await this.#connect(MAIN, isReadOnly);
+    connection.file.busyTimeoutMs = this.#busyTimeoutMs;
+    this.#main = new ConnectionQueue(connection, this.#busyTimeoutMs);
+    this.#listen();
+  }
+
+  #connect(fileName: string, readOnly: boolean): Promise<Connection> {
+    return Connection.open(this.#parts.sqlite3, this.#vfs, fileName, {
+      readOnly,
+      busyTimeoutMs: this.#busyTimeoutMs,
+      control: (name, value) => this.#control(name, value),
+      openVolume: async (name) => {
+        await this.#parts.store.volume(name.replace(/^\/+/, ""));
+      },
+    });
+  }
+
+  get #busyTimeoutMs(): number {
+    return this.#parts.settings.busyTimeoutMs ?? DEFAULT_BUSY_TIMEOUT_MS;
+  }
+
+  #listen(): void {
+    const emit = this.#parts.onEvent ?? (() => {});
+    const volume = this.#volume;
+    this.#stopListening.push(
+      volume.on("commit", ({ where, lsn, changedPages }) => {
+        if (where === "local") this.#noteCommit(lsn, changedPages);
+        emit({ name: "commit", event: { where, lsn, changedPages } });
+        this.#live.check();
+      }),
+      volume.on("status", ({ state, ahead, behind }) => {
+        emit({ name: "status", event: { state, ahead, behind } });
+        this.#live.check();
+      }),
+      volume.on("fault", ({ volume: _, ...event }) => emit({ name: "fault", event })),
+    );
+  }
+
+  #noteCommit(lsn: number, changedPages: number): void {
+    const durable = this.#main.connection.file.durability !== "relaxed" && this.#parts.store.settings.durability === "full";
+    const sequence = this.#volume.lastSequence;
+    this.#lastCommit = { where: "local", sequence, lsn, changedPages, durable };
+  }
+
+  async #execute(
+    request: SessionCalls["execute"]["request"],
+    context: CallContext,
+  ): Promise<ExecuteReply> {
+    const { recorder } = this.#parts;
+    const before = recorder.get("sql.fault.count");
+    const commitBefore = this.#lastCommit;
+    const results = await this.#queue(request).run(request.transaction, context, (connection) =>
+      connection.run(request.sql, request.parameters),
+    );
+    const commit = this.#lastCommit;
+    const faults = recorder.get("sql.fault.count") - before;
+    return { results, faults, ...(commit === undefined || commit === commitBefore ? {} : { commit }) };
+  }
+
+  async #end(
+    { transaction, how }: SessionCalls["end"]["request"],
+    context: CallContext,
+  ): Promise<SessionCalls["end"]["reply"]> {
+    const before = this.#lastCommit;
+    await this.#cursors.closeTransaction(transaction);
+    await this.#main.end(transaction, how, context);
+    const commit = this.#lastCommit;
+    return commit === undefined || commit === before ? {} : { commit };
+  }
+
+  async #openCursor(
+    request: SessionCalls["cursor"]["request"],
+    context: CallContext,
+  ): Promise<SessionCalls["cursor"]["reply"]> {
+    const queue = this.#queue(request);
+    const statement = await queue.run(request.transaction, context, (connection) =>
+      connection.prepare(request.sql, request.parameters),
+    );
+    return { cursor: this.#cursors.add(statement, queue, request.transaction) };
+  }
+
+  async #openView(
+    { lsn, time }: SessionCalls["view"]["request"],
+    { signal }: CallContext,
+  ): Promise<SessionCalls["view"]["reply"]> {
+    const snapshot = await pastState(this.#volume, lsn ?? new Date(time ?? 0), signal);
+    const view = this.#nextView++;
+    const fileName = `.view-${view}`;
+    this.#files.set(fileName, fixedView(snapshot));
+    try {
+      await checkHoldsDatabase(snapshot, this.#parts.bridge, this.#parts.request.name, false);
+      const connection = await this.#connect(fileName, true);
+      const queue = new ConnectionQueue(connection, this.#busyTimeoutMs);
+      this.#views.set(view, { queue, snapshot });
+    } catch (error) {
+      this.#files.delete(fileName);
+      snapshot.close();
+      throw error;
+    }
+    return { view, lsn: snapshot.lsn };
+  }
+
+  async #closeView(view: number): Promise<undefined> {
+    const open = this.#views.get(view);
+    if (open === undefined) return;
+    this.#views.delete(view);
+    await this.#cursors.closeOf(open.queue);
+    await open.queue.close();
+    this.#files.delete(`.view-${view}`);
+    open.snapshot.close();
+  }
+
+  async #callVolume(request: never, { signal }: CallContext, kind: keyof typeof volumeCalls): Promise<unknown> {
+    if (this.#fixed !== undefined) {
+      const { lsn } = this.#fixed;
+      throw new PagefoldError(
+        "invalid",
+        `${this.#parts.request.name} was opened at LSN ${lsn} and stays there; open it without an LSN to follow it`,
+        { details: { lsn } },
+      );
+    }
+    const { store, onEvent } = this.#parts;
+    const onProgress = (what: string) => (done: number, total: number) =>
+      onEvent?.({ name: "progress", event: { what, done, total } });
+    return volumeCalls[kind]({ store, volume: this.#volume, signal, onProgress }, request);
+  }
+
+  #status(): SessionStatus {
+    const { request, recorder, bridge } = this.#parts;
+    const { volume, state, remoteLsn, ahead, behind, pendingPush, residentPages } = this.#volume.status();
+    const { pageSize } = this.#volume;
+    const { lsn, pageCount, byteLength } = this.#fixed ?? this.#sourceOf(this.#volume).current;
+    return {
+      ...{ volume, name: request.name, state, lsn, remoteLsn, ahead, behind, pendingPush },
+      ...{ pageCount, pageSize, byteLength, residentPages },
+      prefetchedUnused: this.#volume.prefetchedUnused,
+      faults: recorder.get("sql.fault.count"),
+      bridge: bridge.kind,
+      storage: request.local === undefined ? "memory" : "directory",
+      readOnly: this.#main.connection.file.readOnly,
+    };
+  }
+
+  async #control(name: string, value: string | undefined): Promise<SqlRows> {
+    const { store, exportTo } = this.#parts;
+    const { file } = this.#main.connection;
+    const context: PragmaContext = { store, file, sourceOf: (volume) => this.#sourceOf(volume), exportTo };
+    const answer = runPragma(context, name, value);
+    if (answer === undefined) throw unknownPragma(name);
+    const rows = typeof answer === "function" ? await answer() : answer;
+    this.#follow(file.source);
+    return rows;
+  }
+
+  /** After a pragma that switched the connection to another volume. */
+  #follow(source: ViewSource): void {
+    if (!(source instanceof VolumeSource) || source.volume === this.#volume) return;
+    for (const stop of this.#stopListening.splice(0)) stop();
+    this.#volume = source.volume;
+    this.#listen();
+  }
+
+  #queue({ view }: Where): ConnectionQueue {
+    if (view === undefined) return this.#main;
+    const open = this.#views.get(view);
+    if (open === undefined)
+      throw new PagefoldError("closed", "this view of a past state was closed; open it again");
+    return open.queue;
+  }
+
+  #sourceOf(volume: Volume): VolumeSource {
+    let source = this.#sources.get(volume);
+    if (source === undefined) {
+      source = new VolumeSource(volume, { readOnly: this.#parts.request.readOnly === true });
+      this.#sources.set(volume, source);
+    }
+    return source;
+  }
+
+  #resolve(fileName: string): ViewSource | undefined | (() => Promise<ViewSource>) {
+    const name = fileName.replace(/^\/+/, "");
+    const own = this.#files.get(name);
+    if (own !== undefined) return own;
+    const { store } = this.#parts;
+    const volume = store.opened(name);
+    return volume === undefined
+      ? async () => this.#sourceOf(await store.volume(name))
+      : this.#sourceOf(volume);
+  }
+
+  async #closeConnections(): Promise<void> {
+    await this.#live.end();
+    await this.#cursors.closeAll();
+    for (const view of [...this.#views.keys()]) await this.#closeView(view);
+    // Absent where opening failed.
+    await this.#main?.close();
+    this.#vfs.dispose();
+    for (const source of this.#sources.values()) source.close();
+    this.#fixed?.close();
+  }
+}
+
+async function openVolume({ store, request }: SessionParts, signal: AbortSignal | undefined): Promise<Volume> {
+  const options = signal === undefined ? {} : { signal };
+  try {
+    return await store.volume(request.name, options);
+  } catch (error) {
+    if (request.create !== true || !isPagefoldError(error, "not_found")) throw error;
+    return store.createVolume({ tag: request.name, ...options });
+  }
+}
+
+/** A past state; where this side has not learned of it yet, it does. */
+async function pastState(
+  volume: Volume,
+  at: number | Date,
+  signal: AbortSignal | undefined,
+): Promise<Snapshot> {
+  const options = signal === undefined ? {} : { signal };
+  try {
+    return await volume.at(at, options);
+  } catch (error) {
+    if (!isPagefoldError(error, "not_found") || typeof at !== "number" || volume.status().ahead > 0) throw error;
+    await volume.pull(options);
+    return volume.at(at, options);
+  }
+}
+

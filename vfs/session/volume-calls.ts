@@ -1,0 +1,99 @@
+/** The requests of a session that concern its volume and no SQL: replication, hydration, the log. */
+import { isPagefoldError } from "../../src/base/errors.ts";
+import type { PageStore } from "../../src/store/page-store.ts";
+import type { Volume } from "../../src/store/volume.ts";
+import type { LogReply, PushReply, SessionCalls } from "./protocol.ts";
+
+export interface VolumeCallContext {
+  readonly store: PageStore;
+  readonly volume: Volume;
+  readonly signal?: AbortSignal | undefined;
+  readonly onProgress: (what: string) => (done: number, total: number) => void;
+}
+
+type VolumeCallKind = "fetch" | "pull" | "push" | "reset" | "fork" | "hydrate" | "verify" | "log";
+
+type Handlers = {
+  readonly [K in VolumeCallKind]: (
+    context: VolumeCallContext,
+    request: SessionCalls[K]["request"],
+  ) => Promise<SessionCalls[K]["reply"]>;
+};
+
+export const volumeCalls: Handlers = {
+  fetch: ({ volume, signal }) => volume.fetch(optional(signal)),
+  pull: async ({ volume, signal }) => {
+    const { from, to, changedPages } = await volume.pull(optional(signal));
+    return { from, lsn: to, changedPages };
+  },
+  push,
+  reset: ({ volume, signal }) => volume.reset(optional(signal)),
+  fork: async ({ store, volume, signal }, { tag, localCommits }) => {
+    const fork = await store.fork(volume.id, { tag, localCommits, ...optional(signal) });
+    return { volume: fork.id };
+  },
+  hydrate: async ({ volume, signal, onProgress }) => {
+    const { pages, fetchedPages } = await volume.hydrate({
+      ...optional(signal),
+      onProgress: onProgress("hydrate"),
+    });
+    return { pages, fetchedPages };
+  },
+  verify: async ({ volume, signal, onProgress }) => {
+    const { lsn, commits, pages } = await volume.verify({
+      ...optional(signal),
+      onProgress: onProgress("verify"),
+    });
+    return { lsn, commits, pages };
+  },
+  log: async ({ volume, signal }, { limit }) => {
+    const entries: LogReply[] = [];
+    if (limit === 0) return entries;
+    for await (const { lsn, time, pages, pageCount, bytes, hash } of volume.log(optional(signal))) {
+      entries.push({ lsn, time, pages, pageCount, bytes, hash });
+      if (entries.length >= limit) break;
+    }
+    return entries;
+  },
+};
+
+/** A push, and what becomes of local commits whose push another writer has won. */
+async function push(
+  { store, volume, signal }: VolumeCallContext,
+  { onDiverged, tag }: SessionCalls["push"]["request"],
+): Promise<PushReply> {
+  const options = optional(signal);
+  try {
+    const { lsn, commits, changedPages, storedBytes } = await volume.push(options);
+    const outcome = commits === 0 ? "nothing" : "pushed";
+    return { outcome, lsn, commits, changedPages, storedBytes, ahead: volume.status().ahead };
+  } catch (error) {
+    if (onDiverged === "error" || !isPagefoldError(error, "diverged")) throw error;
+  }
+  const before = volume.status().ahead;
+  if (onDiverged === "fork") {
+    const fork = await store.fork(volume.id, {
+      localCommits: "move",
+      ...(tag === undefined ? {} : { tag }),
+      ...options,
+    });
+    const { to } = await volume.pull(options);
+    const none = { changedPages: 0, storedBytes: 0, ahead: volume.status().ahead };
+    const where = { volume: fork.id, ...(tag === undefined ? {} : { tag }) };
+    return { outcome: "forked", lsn: to, commits: before, ...none, fork: where };
+  }
+  const { dropped } = await volume.reset(options);
+  const { to } = await volume.pull(options);
+  return {
+    outcome: "reset",
+    lsn: to,
+    commits: dropped,
+    changedPages: 0,
+    storedBytes: 0,
+    ahead: volume.status().ahead,
+  };
+}
+
+function optional(signal: AbortSignal | undefined): { readonly signal?: AbortSignal } {
+  return signal === undefined ? {} : { signal };
+}

@@ -1,0 +1,133 @@
+/**
+ * What runs inside a SQL worker: a session, and the control port through which its requests come. Knows no platform; `openEngine` is passed
+ * in. The thread is ended by the other side, once it has the reply to `close` or to an `open` that failed: the end of a thread may overtake its last
+ * message.
+ */
+import sqlite3InitModule from "@sqlite.org/sqlite-wasm";
+import { abortedError, PagefoldError } from "../../src/base/errors.ts";
+import { MemoryRecorder } from "../../src/base/recorder.ts";
+import type { ObjectStore } from "../../src/remote/object-store.ts";
+import { Bell } from "../bridge/bell.ts";
+import { type FaultBridge, ResidentOnlyBridge } from "../bridge/bridge.ts";
+import { JspiBridge } from "../bridge/jspi.ts";
+import { SharedMemoryBridge } from "../bridge/shared-memory.ts";
+import { SyncXhrBridge } from "../bridge/sync-xhr.ts";
+import { PortObjectStore } from "../port/port-object-store.ts";
+import type { EngineParts, OpenEngine } from "../session/engine.ts";
+import type { SessionEvent } from "../session/protocol.ts";
+import { Session } from "../session/session.ts";
+import { toWireError } from "../wire-error.ts";
+import type { ControlMessage, WorkerMessage, WorkerSetup } from "./messages.ts";
+
+/** Serves the control port. */
+export function serveSession(setup: WorkerSetup, openEngine: OpenEngine): void {
+  const server = new SessionServer(setup, openEngine);
+  setup.control.addEventListener("message", ({ data }: MessageEvent<ControlMessage>) => server.receive(data));
+  setup.control.start();
+}
+
+type Request = Exclude<ControlMessage, { kind: "abort" } | { kind: "listen" }>;
+
+class SessionServer {
+  readonly #setup: WorkerSetup;
+  readonly #openEngine: OpenEngine;
+  readonly #bell: Bell | undefined;
+  readonly #recorder = new MemoryRecorder();
+  readonly #aborts = new Map<number, AbortController>();
+  #session: Session | undefined;
+  #wanted: readonly SessionEvent["name"][] = [];
+  /** Number of the request whose statement SQLite runs now. */
+  #running = 0;
+
+  constructor(setup: WorkerSetup, openEngine: OpenEngine) {
+    this.#setup = setup;
+    this.#openEngine = openEngine;
+    this.#bell = setup.bell === undefined ? undefined : new Bell(setup.bell);
+  }
+
+  receive(message: ControlMessage): void {
+    if (message.kind === "abort") this.#aborts.get(message.id)?.abort(abortedError("the request"));
+    else if (message.kind === "listen") this.#wanted = message.names;
+    else void this.#answer(message);
+  }
+
+  async #answer(request: Request): Promise<void> {
+    const { id } = request;
+    const controller = new AbortController();
+    this.#aborts.set(id, controller);
+    let reply: WorkerMessage;
+    try {
+      reply = { id, value: await this.#perform(request, controller.signal) };
+    } catch (error) {
+      reply = { id, error: toWireError(error) };
+    }
+    this.#aborts.delete(id);
+    this.#setup.control.postMessage(reply);
+  }
+
+  async #perform(message: Request, signal: AbortSignal): Promise<unknown> {
+    if (message.kind === "open") return this.#open(message.id, signal);
+    if (this.#session === undefined) {
+      if (message.kind === "close") return undefined;
+      throw new PagefoldError("closed", "the database is not open; open it again");
+    }
+    const { id } = message;
+    return this.#session.call(message.kind, message.request, {
+      signal,
+      interrupted: () => {
+        this.#running = id;
+        return this.#bell?.interrupted === id;
+      },
+    });
+  }
+
+  async #open(id: number, signal: AbortSignal): Promise<unknown> {
+    const { engine: request, store, storeDescription, settings, control } = this.#setup;
+    this.#running = id;
+    const remote = new PortObjectStore(store, storeDescription);
+    const loading = sqlite3InitModule();
+    // Where the engine fails first, nobody looks at this one.
+    loading.catch(() => {});
+    const engine = await this.#openEngine(request, { remote, recorder: this.#recorder });
+    this.#session = await Session.open(
+      {
+        ...engine,
+        sqlite3: await loading,
+        bridge: this.#bridge(engine, remote),
+        request,
+        settings,
+        recorder: this.#recorder,
+        onEvent: (happened) => {
+          if (this.#wanted.includes(happened.name)) control.postMessage({ happened } satisfies WorkerMessage);
+        },
+      },
+      signal,
+    );
+    return this.#session.call("status", {});
+  }
+
+  #bridge({ store }: EngineParts, remote: ObjectStore): FaultBridge {
+    const { bridge, ranges, faultTimeoutMs } = this.#setup;
+    // A blocked thread hears no message: what is to end is read from shared memory, where there is some.
+    const interrupted = (): boolean => this.#bell !== undefined && this.#bell.interrupted === this.#running;
+    switch (bridge) {
+      case "jspi":
+        return new JspiBridge((plan, signal) => store.run(plan, signal === undefined ? {} : { signal }));
+      case "shared-memory":
+        if (ranges === undefined || this.#bell === undefined) break;
+        return new SharedMemoryBridge({
+          port: ranges,
+          bell: this.#bell,
+          interrupted,
+          recorder: this.#recorder,
+          ...(faultTimeoutMs === undefined ? {} : { timeoutMs: faultTimeoutMs }),
+        });
+      case "sync-xhr":
+        if (remote.http === undefined) break;
+        return new SyncXhrBridge({ address: remote.http, interrupted });
+      case "resident-only":
+        return new ResidentOnlyBridge();
+    }
+    throw new PagefoldError("invalid", `the ${bridge} bridge lacks what it works with; choose another`);
+  }
+}
