@@ -147,7 +147,9 @@ async function openInWorker(
     ranges = new MessageChannel();
     // The engine repeats its own calls; those of faults are repeated here.
     const repeated = withRetry(store, { runtime: systemRuntime });
-    movers.push(serveRanges(ranges.port1, repeated, { bell, ...(concurrency === undefined ? {} : { concurrency }) }));
+    movers.push(
+      serveRanges(ranges.port1, repeated, { bell, ...(concurrency === undefined ? {} : { concurrency }) }),
+    );
   }
   worker.start({
     control: control.port2,
@@ -203,9 +205,10 @@ function dataOf(
 }
 
 function withoutUndefined(record: Readonly<Record<string, unknown>>): Record<string, never> {
-  return Object.fromEntries(
-    Object.entries(record).filter(([, value]) => value !== undefined),
-  ) as Record<string, never>;
+  return Object.fromEntries(Object.entries(record).filter(([, value]) => value !== undefined)) as Record<
+    string,
+    never
+  >;
 }
 
 function costOf(counted: MemoryRecorder): { readonly requests: number; readonly bytesFetched: number } {

@@ -2,12 +2,20 @@
  * A SQLite database in a volume, as applications use it: ordinary SQL, written locally, replicated by push and pull. SQL runs in a worker (by
  * default) which fetches only the pages it touches; this side holds the object store, moves bytes for the worker, and waits for its answers.
  */
+
+import { Emitter } from "../src/base/emitter.ts";
 import { PagefoldError } from "../src/base/errors.ts";
 import { systemRuntime } from "../src/base/runtime.ts";
-import { Emitter } from "../src/base/emitter.ts";
-import { type CallOptions, argumentsOf, objectsOf, type QueryStats, SqlExecutor, type SqlRow } from "./executor.ts";
+import { type Connected, type ConnectOptions, connect, type DatabaseStore } from "./connect.ts";
 import { DatabaseAt, DatabaseTransaction } from "./database-parts.ts";
-import { type ConnectOptions, connect, type Connected, type DatabaseStore } from "./connect.ts";
+import {
+  argumentsOf,
+  type CallOptions,
+  objectsOf,
+  type QueryStats,
+  SqlExecutor,
+  type SqlRow,
+} from "./executor.ts";
 import type {
   LogReply,
   PushReply,
@@ -208,7 +216,9 @@ export class Database extends SqlExecutor {
   ): () => void {
     const stop = this.#events.on(name, listener);
     const tell = (): void => {
-      const names = (["commit", "status", "fault", "progress"] as const).filter((each) => this.#events.hears(each));
+      const names = (["commit", "status", "fault", "progress"] as const).filter((each) =>
+        this.#events.hears(each),
+      );
       this.#connected.listen(names);
     };
     tell();
@@ -272,4 +282,3 @@ export class Database extends SqlExecutor {
     };
   }
 }
-

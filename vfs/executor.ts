@@ -175,7 +175,8 @@ export function objectsOf({ columns, rows }: SqlRows): SqlRow[] {
       const name = columns[i] as string;
       const value = row[i] as SqlValue;
       // A column of that name would set the prototype.
-      if (name === "__proto__") Object.defineProperty(object, name, { value, enumerable: true, writable: true, configurable: true });
+      if (name === "__proto__")
+        Object.defineProperty(object, name, { value, enumerable: true, writable: true, configurable: true });
       else object[name] = value;
     }
     return object;

@@ -58,14 +58,18 @@ export class SyncXhrBridge implements BlockingBridge {
   }
 
   #getOnce({ key, offset, length }: RangeRequest): Uint8Array | undefined {
-    const { address, makeRequest = () => new (globalThis as unknown as { XMLHttpRequest: new () => SyncRequest }).XMLHttpRequest() } =
-      this.#options;
+    const {
+      address,
+      makeRequest = () =>
+        new (globalThis as unknown as { XMLHttpRequest: new () => SyncRequest }).XMLHttpRequest(),
+    } = this.#options;
     const request = makeRequest();
     const url = `${address.baseUrl.replace(/\/$/, "")}/${key.split("/").map(encodeURIComponent).join("/")}`;
     try {
       request.open("GET", url, false);
       request.responseType = "arraybuffer";
-      for (const [name, value] of Object.entries(address.headers ?? {})) request.setRequestHeader(name, value);
+      for (const [name, value] of Object.entries(address.headers ?? {}))
+        request.setRequestHeader(name, value);
       request.setRequestHeader("range", `bytes=${offset}-${offset + length - 1}`);
       request.send();
     } catch (cause) {

@@ -3,6 +3,7 @@
  * platform turns it into an open store.
  */
 import type { Recorder } from "../../src/base/recorder.ts";
+import type { BlockFile } from "../../src/local/block-file.ts";
 import type { ObjectStore } from "../../src/remote/object-store.ts";
 import type { PageStore } from "../../src/store/page-store.ts";
 import type { StoreSettings } from "../../src/store/settings.ts";
@@ -24,7 +25,7 @@ export interface EngineRequest {
 
 /** How SQL runs, whatever the platform. Plain data, too. */
 export interface SessionSettings {
-  /** Memory for journals, sorter spill and temporary tables, bytes. Default 1 GiB. */
+  /** Memory for journals, sorter spill and temporary tables, bytes; beyond it they go to disk where there is one. Default 64 MiB, in browsers 1 GiB. */
   readonly tempBytes?: number;
   /** How long a statement waits for another transaction to end before it fails with `busy`, milliseconds. Default 10000. */
   readonly busyTimeoutMs?: number;
@@ -34,6 +35,10 @@ export interface EngineParts {
   readonly store: PageStore;
   /** The store is somebody else's, and stays open when the session ends. */
   readonly keepOpen?: boolean;
+  /** Where temporary files go that memory has no room for. */
+  readonly tempFile?: BlockFile;
+  /** Called after the store was closed. */
+  readonly release?: () => Promise<void>;
   /** Writes a state into a file of the platform; absent where there are none. */
   readonly exportTo?: (volume: Volume, path: string, signal?: AbortSignal) => Promise<{ bytes: number }>;
 }

@@ -106,11 +106,17 @@ interface Call<Request, Reply> {
 export interface SessionCalls {
   execute: Call<Sql & Where, ExecuteReply>;
   begin: Call<{ readonly mode: "immediate" | "deferred" }, { readonly transaction: number }>;
-  end: Call<{ readonly transaction: number; readonly how: "commit" | "rollback" }, { readonly commit?: LocalCommit }>;
+  end: Call<
+    { readonly transaction: number; readonly how: "commit" | "rollback" },
+    { readonly commit?: LocalCommit }
+  >;
   cursor: Call<Sql & Where, { readonly cursor: number }>;
   next: Call<{ readonly cursor: number; readonly rows: number }, SqlRows & { readonly done: boolean }>;
   closeCursor: Call<{ readonly cursor: number }, undefined>;
-  view: Call<{ readonly lsn?: number; readonly time?: number }, { readonly view: number; readonly lsn: number }>;
+  view: Call<
+    { readonly lsn?: number; readonly time?: number },
+    { readonly view: number; readonly lsn: number }
+  >;
   closeView: Call<{ readonly view: number }, undefined>;
   live: Call<Sql, { readonly live: number }>;
   /** Answers when there is a result that differs from the last one. */
@@ -134,9 +140,16 @@ export type CallKind = keyof SessionCalls;
 export type SessionEvent =
   | {
       readonly name: "commit";
-      readonly event: { readonly where: "local" | "remote"; readonly lsn: number; readonly changedPages: number };
+      readonly event: {
+        readonly where: "local" | "remote";
+        readonly lsn: number;
+        readonly changedPages: number;
+      };
     }
-  | { readonly name: "status"; readonly event: { readonly state: string; readonly ahead: number; readonly behind: number } }
+  | {
+      readonly name: "status";
+      readonly event: { readonly state: string; readonly ahead: number; readonly behind: number };
+    }
   | {
       readonly name: "fault";
       readonly event: {
@@ -147,7 +160,10 @@ export type SessionEvent =
         readonly failed: boolean;
       };
     }
-  | { readonly name: "progress"; readonly event: { readonly what: string; readonly done: number; readonly total: number } };
+  | {
+      readonly name: "progress";
+      readonly event: { readonly what: string; readonly done: number; readonly total: number };
+    };
 
 /** Runs requests; a session itself, or the way to one. */
 export interface SessionClient {

@@ -80,6 +80,7 @@ export class Session {
       recorder: parts.recorder,
       resolve: (name) => this.#resolve(name),
       ...(parts.settings.tempBytes === undefined ? {} : { tempBytes: parts.settings.tempBytes }),
+      ...(parts.tempFile === undefined ? {} : { tempFile: parts.tempFile }),
     });
     this.#live = new LiveQueries({
       source: this.#sourceOf(volume),
@@ -94,7 +95,7 @@ export class Session {
 
   /** @throws `not_found`, `invalid` (no database in the volume), `unavailable`, `busy` */
   static async open(parts: SessionParts, signal?: AbortSignal): Promise<Session> {
-    const { store, request } = parts;
+    const { request } = parts;
     try {
       const volume = await openVolume(parts, signal);
       const session = new Session(parts, volume);
@@ -106,8 +107,10 @@ export class Session {
         throw error;
       }
     } catch (error) {
-      if (parts.keepOpen !== true) await store.close();
-      throw isPagefoldError(error) ? error : new PagefoldError("invalid", `${request.name}: ${String(error)}`, { cause: error });
+      await closeEngine(parts);
+      throw isPagefoldError(error)
+        ? error
+        : new PagefoldError("invalid", `${request.name}: ${String(error)}`, { cause: error });
     }
   }
 
@@ -130,7 +133,7 @@ export class Session {
     try {
       await this.#closeConnections();
     } finally {
-      if (this.#parts.keepOpen !== true) await this.#parts.store.close();
+      await closeEngine(this.#parts);
     }
   }
 
@@ -206,15 +209,13 @@ export class Session {
   }
 
   #noteCommit(lsn: number, changedPages: number): void {
-    const durable = this.#main.connection.file.durability !== "relaxed" && this.#parts.store.settings.durability === "full";
+    const durable =
+      this.#main.connection.file.durability !== "relaxed" && this.#parts.store.settings.durability === "full";
     const sequence = this.#volume.lastSequence;
     this.#lastCommit = { where: "local", sequence, lsn, changedPages, durable };
   }
 
-  async #execute(
-    request: SessionCalls["execute"]["request"],
-    context: CallContext,
-  ): Promise<ExecuteReply> {
+  async #execute(request: SessionCalls["execute"]["request"], context: CallContext): Promise<ExecuteReply> {
     const { recorder } = this.#parts;
     const before = recorder.get("sql.fault.count");
     const commitBefore = this.#lastCommit;
@@ -279,7 +280,11 @@ export class Session {
     open.snapshot.close();
   }
 
-  async #callVolume(request: never, { signal }: CallContext, kind: keyof typeof volumeCalls): Promise<unknown> {
+  async #callVolume(
+    request: never,
+    { signal }: CallContext,
+    kind: keyof typeof volumeCalls,
+  ): Promise<unknown> {
     if (this.#fixed !== undefined) {
       const { lsn } = this.#fixed;
       throw new PagefoldError(
@@ -369,7 +374,18 @@ export class Session {
   }
 }
 
-async function openVolume({ store, request }: SessionParts, signal: AbortSignal | undefined): Promise<Volume> {
+async function closeEngine({ store, keepOpen, release }: EngineParts): Promise<void> {
+  try {
+    if (keepOpen !== true) await store.close();
+  } finally {
+    await release?.();
+  }
+}
+
+async function openVolume(
+  { store, request }: SessionParts,
+  signal: AbortSignal | undefined,
+): Promise<Volume> {
   const options = signal === undefined ? {} : { signal };
   try {
     return await store.volume(request.name, options);
@@ -389,9 +405,9 @@ async function pastState(
   try {
     return await volume.at(at, options);
   } catch (error) {
-    if (!isPagefoldError(error, "not_found") || typeof at !== "number" || volume.status().ahead > 0) throw error;
+    if (!isPagefoldError(error, "not_found") || typeof at !== "number" || volume.status().ahead > 0)
+      throw error;
     await volume.pull(options);
     return volume.at(at, options);
   }
 }
-

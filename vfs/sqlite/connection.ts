@@ -56,7 +56,8 @@ export class Connection {
   readonly #fileName: string;
   readonly #calls: SqliteCalls;
   /** Ends what runs: asked in the middle of SQLite. */
-  context: { readonly signal?: AbortSignal | undefined; readonly interrupted?: (() => boolean) | undefined } = {};
+  context: { readonly signal?: AbortSignal | undefined; readonly interrupted?: (() => boolean) | undefined } =
+    {};
   #db = 0;
 
   private constructor(

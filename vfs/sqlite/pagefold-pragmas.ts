@@ -35,7 +35,16 @@ const pragmas: Readonly<Record<string, Pragma>> = {
     const { volume, state, lsn, remoteLsn, ahead, behind, pendingPush, residentPages } =
       volumeOf(context).status();
     const pending_push = pendingPush ? 1 : 0;
-    return { volume, state, lsn, remote_lsn: remoteLsn, ahead, behind, pending_push, resident_pages: residentPages };
+    return {
+      volume,
+      state,
+      lsn,
+      remote_lsn: remoteLsn,
+      ahead,
+      behind,
+      pending_push,
+      resident_pages: residentPages,
+    };
   },
   info: (context) => {
     const { volume, pageCount, pageSize, byteLength } = volumeOf(context).status();
@@ -69,7 +78,9 @@ const pragmas: Readonly<Record<string, Pragma>> = {
     return { from_lsn: from, to_lsn: to, changed_pages: changedPages };
   },
   push: (context) => async () => {
-    const { lsn, commits, changedPages, storedBytes } = await volumeOf(context).push(optional(context.signal));
+    const { lsn, commits, changedPages, storedBytes } = await volumeOf(context).push(
+      optional(context.signal),
+    );
     return { lsn, commits, changed_pages: changedPages, stored_bytes: storedBytes };
   },
   hydrate: (context) => async () => {
@@ -150,7 +161,10 @@ function jsonRows(name: string, answer: Answer): SqlRows {
 
 function volumeOf({ file }: PragmaContext): Volume {
   if (file.source instanceof VolumeSource) return file.source.volume;
-  throw new PagefoldError("invalid", "this connection shows one state for ever; open the newest one for that");
+  throw new PagefoldError(
+    "invalid",
+    "this connection shows one state for ever; open the newest one for that",
+  );
 }
 
 function localCommits({ source }: DatabaseFile): number {
@@ -165,12 +179,18 @@ function switchTo(context: PragmaContext, volume: Volume, name: string): Answer 
 
 function needed(pragma: string, what: string, value: string | undefined): string {
   if (value !== undefined && value !== "") return value;
-  throw new PagefoldError("invalid", `PRAGMA pagefold_${pragma} needs ${what}: PRAGMA pagefold_${pragma} = '…'`);
+  throw new PagefoldError(
+    "invalid",
+    `PRAGMA pagefold_${pragma} needs ${what}: PRAGMA pagefold_${pragma} = '…'`,
+  );
 }
 
 function wholeNumber(pragma: string, value: string): number {
   if (/^[0-9]+$/.test(value)) return Number(value);
-  throw new PagefoldError("invalid", `PRAGMA pagefold_${pragma} takes a whole number, not ${JSON.stringify(value)}`);
+  throw new PagefoldError(
+    "invalid",
+    `PRAGMA pagefold_${pragma} takes a whole number, not ${JSON.stringify(value)}`,
+  );
 }
 
 function optional(signal: AbortSignal | undefined): { readonly signal?: AbortSignal } {

@@ -5,6 +5,7 @@
 import type { Sqlite3Static } from "@sqlite.org/sqlite-wasm";
 import { PagefoldError } from "../../src/base/errors.ts";
 import type { Recorder } from "../../src/base/recorder.ts";
+import type { BlockFile } from "../../src/local/block-file.ts";
 import type { FaultBridge } from "../bridge/bridge.ts";
 import { makeCalls, type SqliteCalls } from "./calls.ts";
 import { IOCAP_POWERSAFE_OVERWRITE, IOCAP_SAFE_APPEND, IOCAP_SEQUENTIAL } from "./codes.ts";
@@ -22,8 +23,10 @@ export interface VfsOptions {
   readonly resolve: ResolveName;
   /** Answers `PRAGMA pagefold_…`. */
   readonly pragmas?: PragmaHandler;
-  /** Memory for journals, sorter spill and temporary databases, bytes. Default 1 GiB. */
+  /** Memory for journals, sorter spill and temporary databases, bytes. Default 64 MiB with `tempFile`, else 1 GiB. */
   readonly tempBytes?: number;
+  /** Where they go when that is full, not used by anything else; the caller closes it. */
+  readonly tempFile?: BlockFile;
   /** Counts `sql.fault.count`; observes `sql.fault.duration_ms`. */
   readonly recorder?: Recorder;
 }
@@ -153,15 +156,16 @@ export function installVfs(sqlite3: Sqlite3Static, options: VfsOptions): Pagefol
       io.dispose();
     },
     inner: {
-      callsFor: (entering) => makeCalls(sqlite3, {
-        run: thunks.run,
-        entering,
-        suspending: !bridge.blocking,
-        takeError: () => methods.takeError(),
-        onSuspendable: (suspendable) => {
-          methods.suspendable = suspendable;
-        },
-      }),
+      callsFor: (entering) =>
+        makeCalls(sqlite3, {
+          run: thunks.run,
+          entering,
+          suspending: !bridge.blocking,
+          takeError: () => methods.takeError(),
+          onSuspendable: (suspendable) => {
+            methods.suspendable = suspendable;
+          },
+        }),
       progress,
       rowTakers,
       get interrupted() {

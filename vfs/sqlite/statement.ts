@@ -3,9 +3,9 @@
  * finalized. Every call that enters SQLite may have to wait.
  */
 import type { Sqlite3Static } from "@sqlite.org/sqlite-wasm";
+import type { SqliteCalls } from "./calls.ts";
 import { DONE, OK, ROW } from "./codes.ts";
 import { exportsOf, type SqliteExports } from "./exports.ts";
-import type { SqliteCalls } from "./calls.ts";
 import type { VfsInner } from "./pagefold-vfs.ts";
 import type { ParameterSource } from "./parameters.ts";
 import type { SqlValue, Values } from "./values.ts";

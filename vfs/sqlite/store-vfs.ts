@@ -1,6 +1,7 @@
 /** The VFS over the volumes of a store, for people who hold their own sqlite-wasm instance: a file name is a tag or a volume id. */
 import type { Sqlite3Static } from "@sqlite.org/sqlite-wasm";
 import type { Recorder } from "../../src/base/recorder.ts";
+import type { BlockFile } from "../../src/local/block-file.ts";
 import type { PageStore } from "../../src/store/page-store.ts";
 import type { Volume } from "../../src/store/volume.ts";
 import { type FaultBridge, ResidentOnlyBridge } from "../bridge/bridge.ts";
@@ -15,8 +16,10 @@ export interface PagefoldVfsOptions {
   readonly name?: string;
   /** Carries out the faults. Default: suspension where the runtime has it, else resident pages only. */
   readonly bridge?: FaultBridge;
-  /** Memory for journals, sorter spill and temporary databases, bytes. Default 1 GiB. */
+  /** Memory for journals, sorter spill and temporary databases, bytes. Default 64 MiB with `tempFile`, else 1 GiB. */
   readonly tempBytes?: number;
+  /** Where they go when that is full, not used by anything else; the caller closes it. */
+  readonly tempFile?: BlockFile;
   /** Counts `sql.fault.count`; observes `sql.fault.duration_ms`. */
   readonly recorder?: Recorder;
 }

@@ -7,6 +7,7 @@ import type { Sqlite3Static } from "@sqlite.org/sqlite-wasm";
 import { PagefoldError } from "../../src/base/errors.ts";
 import { noopRecorder, type Recorder } from "../../src/base/recorder.ts";
 import { systemRuntime } from "../../src/base/runtime.ts";
+import type { BlockFile } from "../../src/local/block-file.ts";
 import type { FaultBridge } from "../bridge/bridge.ts";
 import * as code from "./codes.ts";
 import { CommitGroup } from "./commit-group.ts";
@@ -14,7 +15,8 @@ import { DatabaseFile } from "./database-file.ts";
 import { codeOf } from "./errors.ts";
 import { answerStandardPragma, type PragmaHandler } from "./file-pragmas.ts";
 import { Heap } from "./heap.ts";
-import { MemoryBudget, MemoryFile } from "./memory-file.ts";
+import { TempFile } from "./temp-file.ts";
+import { TempStorage } from "./temp-storage.ts";
 import type { Method, MethodName, SlowMethod } from "./thunks.ts";
 import { MISS, type VfsFile } from "./vfs-file.ts";
 import type { ViewSource } from "./view-source.ts";
@@ -29,10 +31,14 @@ export interface VfsMethodsOptions {
   /** Address of the sqlite3_io_methods that opened files point to. */
   readonly ioMethods: number;
   readonly tempBytes?: number;
+  /** Where temporary files go that memory has no room for; the caller closes it. */
+  readonly tempFile?: BlockFile;
   readonly recorder?: Recorder;
 }
 
-const DEFAULT_TEMP_BYTES = 1_073_741_824;
+/** Memory for temporary files where there is no disk for them, and where there is. */
+const TEMP_BYTES_ALONE = 1_073_741_824;
+const TEMP_BYTES_WITH_FILE = 67_108_864;
 /** How often pages may be evicted between their arrival and their use before the cache is declared too small. */
 const MAX_ATTEMPTS = 8;
 /** Also the size of a journal's header, which every transaction writes. */
@@ -60,7 +66,7 @@ export class VfsMethods {
   readonly #sqlite3: Sqlite3Static;
   readonly #heap: Heap;
   readonly #options: VfsMethodsOptions;
-  readonly #budget: MemoryBudget;
+  readonly #temp: TempStorage;
   readonly #recorder: Recorder;
   readonly #group = new CommitGroup();
   readonly #files = new Map<number, VfsFile>();
@@ -77,8 +83,13 @@ export class VfsMethods {
     this.#sqlite3 = sqlite3;
     this.#heap = new Heap(sqlite3.wasm);
     this.#options = options;
-    this.#budget = new MemoryBudget(options.tempBytes ?? DEFAULT_TEMP_BYTES);
     this.#recorder = options.recorder ?? noopRecorder;
+    const { tempFile } = options;
+    this.#temp = new TempStorage({
+      memoryBytes: options.tempBytes ?? (tempFile === undefined ? TEMP_BYTES_ALONE : TEMP_BYTES_WITH_FILE),
+      recorder: this.#recorder,
+      ...(tempFile === undefined ? {} : { file: tempFile }),
+    });
   }
 
   takeError(): unknown {
@@ -231,7 +242,7 @@ export class VfsMethods {
     const name = pName === 0 ? "" : (this.#sqlite3.wasm.cstrToJs(pName) ?? "");
     if ((flags & code.OPEN_MAIN_DB) === 0 || pName === 0) {
       if ((flags & code.OPEN_SUPER_JOURNAL) !== 0) this.#superJournals.add(name);
-      return this.#opened(new MemoryFile(this.#budget), pFile, flags, pOutFlags);
+      return this.#opened(new TempFile(this.#temp), pFile, flags, pOutFlags);
     }
     const source = this.#options.resolve(name);
     if (typeof source === "function") {

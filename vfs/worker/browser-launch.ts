@@ -9,7 +9,10 @@ interface BrowserWorker {
   addEventListener(type: "error", listener: (event: { readonly message?: string }) => void): void;
   terminate(): void;
 }
-declare const Worker: new (url: URL, options: { readonly type: "module"; readonly name: string }) => BrowserWorker;
+declare const Worker: new (
+  url: URL,
+  options: { readonly type: "module"; readonly name: string },
+) => BrowserWorker;
 
 export const browserPlatform: Platform = {
   launchWorker: launchBrowserWorker,
@@ -31,7 +34,11 @@ function launchBrowserWorker(url?: URL): SqlWorker {
       : new Worker(url, options);
   let tell: (error: unknown) => void = () => {};
   worker.addEventListener("error", ({ message }) =>
-    tell(new Error(message === undefined || message === "" ? "the worker's script could not be loaded" : message)),
+    tell(
+      new Error(
+        message === undefined || message === "" ? "the worker's script could not be loaded" : message,
+      ),
+    ),
   );
   return {
     start: (setup) => {

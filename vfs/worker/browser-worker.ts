@@ -4,6 +4,10 @@ import type { WorkerSetup } from "./messages.ts";
 import { serveSession } from "./serve-session.ts";
 
 const scope = globalThis as unknown as {
-  addEventListener(type: "message", listener: (event: MessageEvent<WorkerSetup>) => void, options: object): void;
+  addEventListener(
+    type: "message",
+    listener: (event: MessageEvent<WorkerSetup>) => void,
+    options: object,
+  ): void;
 };
 scope.addEventListener("message", ({ data }) => serveSession(data, openBrowserEngine), { once: true });

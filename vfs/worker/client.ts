@@ -1,7 +1,13 @@
 /** The way to a session in a worker: calls with numbers, replies, events, interruption, and what happens when the worker dies. */
 import { abortedError, PagefoldError } from "../../src/base/errors.ts";
 import type { Bell } from "../bridge/bell.ts";
-import type { CallKind, SessionCalls, SessionClient, SessionEvent, SessionStatus } from "../session/protocol.ts";
+import type {
+  CallKind,
+  SessionCalls,
+  SessionClient,
+  SessionEvent,
+  SessionStatus,
+} from "../session/protocol.ts";
 import { fromWireError } from "../wire-error.ts";
 import type { SqlWorker } from "./launch.ts";
 import type { ControlMessage, WorkerMessage } from "./messages.ts";
@@ -77,7 +83,11 @@ export class WorkerClient implements SessionClient {
     await this.#ended;
   }
 
-  async #request(kind: CallKind | "open", request: unknown, signal: AbortSignal | undefined): Promise<unknown> {
+  async #request(
+    kind: CallKind | "open",
+    request: unknown,
+    signal: AbortSignal | undefined,
+  ): Promise<unknown> {
     if (this.#failure !== undefined) throw this.#failure;
     if (signal?.aborted) throw abortedError(`the ${kind}`, signal.reason);
     const id = this.#nextId++;

@@ -1,6 +1,12 @@
 /** The engine of a session in Node: a PageStore over the store that it is given, with local files where a directory is named. */
-import { exportFile, openStore } from "../../src/node/index.ts";
+import { mkdtemp, rm } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import type { BlockFile } from "../../src/local/block-file.ts";
+import { exportFile, FsBlockFileSystem, openStore } from "../../src/node/index.ts";
 import type { EngineOptions, EngineParts, EngineRequest } from "../session/engine.ts";
+
+const TEMP_NAME = "temp";
 
 export async function openEngine(request: EngineRequest, options: EngineOptions): Promise<EngineParts> {
   const { remote, recorder } = options;
@@ -12,11 +18,36 @@ export async function openEngine(request: EngineRequest, options: EngineOptions)
     ...(local === undefined ? {} : { local: local.path }),
     ...(settings === undefined ? {} : { settings }),
   });
+  try {
+    const { file, remove } = await openTempFile(local?.path);
+    return {
+      store,
+      tempFile: file,
+      release: remove,
+      exportTo: async (volume, path, signal) => {
+        const { bytes } = await exportFile(volume, path, signal === undefined ? {} : { signal });
+        return { bytes };
+      },
+    };
+  } catch (error) {
+    await store.close();
+    throw error;
+  }
+}
+
+/** In the local directory, which is locked and has room for data; else among the system's temporary files. */
+async function openTempFile(
+  directory: string | undefined,
+): Promise<{ readonly file: BlockFile; readonly remove: () => Promise<void> }> {
+  const own = directory === undefined ? await mkdtemp(join(tmpdir(), "pagefold-")) : undefined;
+  const files = new FsBlockFileSystem(own ?? directory ?? "");
+  const file = await files.open(TEMP_NAME);
   return {
-    store,
-    exportTo: async (volume, path, signal) => {
-      const { bytes } = await exportFile(volume, path, signal === undefined ? {} : { signal });
-      return { bytes };
+    file,
+    remove: async () => {
+      await file.close();
+      await files.remove(TEMP_NAME);
+      if (own !== undefined) await rm(own, { recursive: true, force: true });
     },
   };
 }
