@@ -2,7 +2,8 @@
 
 /** Adds `met`: undefined where the row did not run. */
 export function judged(row) {
-  if (row.skipped !== undefined) return row;
+  // A row without a limit is for information.
+  if (row.skipped !== undefined || row.limit === undefined) return row;
   const figure = row.absolute ? row.ours : row.ratio;
   return { ...row, met: row.atLeast ? figure >= row.limit : figure <= row.limit };
 }
@@ -33,7 +34,12 @@ export function formatTable(machine, rows) {
 function cells(row) {
   if (row.failed !== undefined) return [row.row, "", "", "", "", "failed", row.failed];
   const sign = row.atLeast ? "≥" : "≤";
-  const limit = row.absolute ? `${sign} ${row.limit} ${row.unit}` : `${sign} ${row.limit}×`;
+  const limit =
+    row.limit === undefined
+      ? ""
+      : row.absolute
+        ? `${sign} ${row.limit} ${row.unit}`
+        : `${sign} ${row.limit}×`;
   if (row.skipped !== undefined) return [row.row, "", "", "", limit, "skipped", row.skipped];
   return [
     row.row,
@@ -41,7 +47,7 @@ function cells(row) {
     row.absolute ? "" : `${figure(row.reference)} ${row.unit}`,
     row.absolute ? "" : `${row.ratio.toFixed(2)}×`,
     limit,
-    row.met ? "yes" : "MISSED",
+    row.met === undefined ? "" : row.met ? "yes" : "MISSED",
     row.against,
   ];
 }

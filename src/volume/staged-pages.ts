@@ -12,6 +12,10 @@ export interface StagingSpace {
   readSpilled(batch: StoredBatch, page: number, into: Uint8Array): void;
 }
 
+/** Pages' buffers that nobody uses, by size: most transactions stage a few pages, thousands of times a second. */
+const POOLED_BYTES_MAX = 1_048_576;
+const pools = new Map<number, Uint8Array[]>();
+
 export class StagedPages {
   readonly #space: StagingSpace;
   readonly #pageSize: number;
@@ -21,7 +25,12 @@ export class StagedPages {
   /** Spilled pages that count no more, because a shrink came after. */
   readonly #dropped = new Set<number>();
 
+  readonly #pool: Uint8Array[];
+  #scratch: Uint8Array | undefined;
+
   constructor(space: StagingSpace, pageSize: number) {
+    this.#pool = pools.get(pageSize) ?? [];
+    pools.set(pageSize, this.#pool);
     this.#space = space;
     this.#pageSize = pageSize;
     this.#pagesMax = Math.floor(space.budgetBytes / pageSize);
@@ -76,28 +85,49 @@ export class StagedPages {
       staged.set(bytes);
       return;
     }
-    this.#inMemory.set(page, bytes.slice());
+    const own = this.#pool.pop() ?? new Uint8Array(this.#pageSize);
+    own.set(bytes);
+    this.#inMemory.set(page, own);
     if (this.#dropped.size > 0) this.#dropped.delete(page);
     if (this.#inMemory.size > this.#pagesMax) this.#spill();
   }
 
   /** Forgets every page above `pageCount`. */
   truncate(pageCount: number): void {
-    for (const page of this.#inMemory.keys()) if (page > pageCount) this.#inMemory.delete(page);
+    for (const [page, bytes] of this.#inMemory) {
+      if (page <= pageCount) continue;
+      this.#inMemory.delete(page);
+      this.#recycle(bytes);
+    }
     for (const batch of this.#spilled) {
       if ((batch.pages.last ?? 0) <= pageCount) continue;
       for (const page of batch.pages) if (page > pageCount) this.#dropped.add(page);
     }
   }
 
+  /** Room for one page, until `clear`. */
+  scratch(): Uint8Array {
+    this.#scratch ??= this.#pool.pop() ?? new Uint8Array(this.#pageSize);
+    return this.#scratch;
+  }
+
+  /** The transaction has ended: its pages were written down, or are forgotten. */
   clear(): void {
+    for (const bytes of this.#inMemory.values()) this.#recycle(bytes);
     this.#inMemory.clear();
+    if (this.#scratch !== undefined) this.#recycle(this.#scratch);
+    this.#scratch = undefined;
+  }
+
+  #recycle(bytes: Uint8Array): void {
+    if (this.#pool.length * this.#pageSize < POOLED_BYTES_MAX) this.#pool.push(bytes);
   }
 
   #spill(): void {
     const pages = PageSet.of(this.#inMemory.keys());
     const bytes = [...pages].map((page) => this.#inMemory.get(page)!);
     this.#spilled.push(this.#space.spill(pages, bytes));
+    for (const each of bytes) this.#recycle(each);
     this.#inMemory = new Map();
   }
 }

@@ -261,10 +261,11 @@ export class Transaction {
     const { pageCount } = this;
     const zeroed: number[] = [];
     const changed: number[] = [];
-    const sums = new Map<number, bigint>();
-    const scratch = new Uint8Array(this.#pageSize);
+    const pages: Uint8Array[] = [];
+    const sums: bigint[] = [];
     const { inMemory, spilled, dropped } = this.#staged;
-    for (const [page, bytes] of inMemory) {
+    for (const page of [...inMemory.keys()].sort((a, b) => a - b)) {
+      const bytes = inMemory.get(page)!;
       const isNew = page > this.#lowestPageCount;
       const isSpilled = spilled.length > 0 && this.#staged.hasSpilled(page);
       if (isZeroPage(bytes)) {
@@ -272,22 +273,21 @@ export class Transaction {
         continue;
       }
       const sum = this.#host.sum(bytes);
-      if (!isSpilled && !isNew && this.snapshot.holds(page, bytes, sum, scratch)) continue;
+      if (!isSpilled && !isNew && this.snapshot.holds(page, bytes, sum, this.#staged.scratch())) continue;
       changed.push(page);
-      sums.set(page, sum);
+      pages.push(bytes);
+      sums.push(sum);
     }
     for (const page of dropped) if (page <= pageCount && !inMemory.has(page)) zeroed.push(page);
-    const pages = PageSet.of(changed);
-    const order = [...pages];
     return {
       transaction: this.#host.transaction,
       pageCount,
       lowestPageCount: Math.min(this.#lowestPageCount, pageCount) as PageCount,
       byteLength: this.#byteLength,
       zeroed: PageSet.of(zeroed),
-      pages,
-      bytes: order.map((page) => inMemory.get(page)!),
-      sums: BigUint64Array.from(order, (page) => sums.get(page)!),
+      pages: PageSet.of(changed),
+      bytes: pages,
+      sums: BigUint64Array.from(sums),
       spilled,
     };
   }

@@ -20,6 +20,7 @@ const ROLLBACK_JOURNAL = 1;
 /** Change counter and the 12 bytes after it: what SQLite reads at each lock to learn whether its cache is still good. */
 const VERSION_OFFSET = 24;
 const VERSION_BYTES = 16;
+const HEADER_BYTES = 100;
 const MIN_PAGE_SIZE = 512;
 
 export interface DatabaseFileOptions {
@@ -44,6 +45,9 @@ export class DatabaseFile implements VfsFile, StagedFile {
   #seen: PageView | undefined;
   #seenLineage: number | undefined;
   readonly #seenVersion = new Uint8Array(VERSION_BYTES);
+  /** Of page 1 as it is about to be committed; not where it has to be fetched: then SQLite did not write it. */
+  readonly #header = new Uint8Array(HEADER_BYTES);
+  #headerRead = false;
   /** What `PRAGMA synchronous` and `PRAGMA journal_mode` of this connection were set to; undefined: never. */
   durability: Durability | undefined;
   journalMode = "delete";
@@ -184,7 +188,11 @@ export class DatabaseFile implements VfsFile, StagedFile {
       );
     }
     const transaction = this.#transaction;
-    if (transaction !== undefined) checkHeader(transaction);
+    if (transaction !== undefined) {
+      const isHere = transaction.byteLength > 0 && transaction.tryRead(0, this.#header);
+      this.#headerRead = isHere;
+      if (isHere) checkHeader(transaction, this.#header);
+    }
     return transaction;
   }
 
@@ -197,9 +205,7 @@ export class DatabaseFile implements VfsFile, StagedFile {
     this.#releaseView();
     const view = this.#source.acquire();
     this.#view = view;
-    const version = new Uint8Array(VERSION_BYTES);
-    // Page 1 is among what was just written, so it is here; where it is not, SQLite reads it again.
-    if (view.tryRead(VERSION_OFFSET, version)) this.#see(view, version);
+    if (this.#headerRead) this.#see(view, this.#header.subarray(VERSION_OFFSET));
     else this.#seen = undefined;
   }
 
@@ -283,9 +289,7 @@ function hideWal(into: Uint8Array, offset: number): void {
 }
 
 /** Page 1 says how many pages the database has: pages beyond are none of its own, and fewer would be a database cut off. */
-function checkHeader(transaction: Transaction): void {
-  const header = new Uint8Array(100);
-  if (transaction.byteLength === 0 || !transaction.tryRead(0, header)) return;
+function checkHeader(transaction: Transaction, header: Uint8Array): void {
   const view = new DataView(header.buffer);
   const pageSize = view.getUint16(16) === 1 ? 65_536 : view.getUint16(16);
   // The count is valid only where the writer of the change counter set it, too.
