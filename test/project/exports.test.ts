@@ -11,9 +11,14 @@ import { readText, root } from "./source.ts";
 
 const listFile = join(root, "test/project/public-exports.json");
 const pinned: Record<string, string[]> = JSON.parse(readFileSync(listFile, "utf8"));
-const manifest: { exports: Record<string, { types: string; default: string } | string> } = JSON.parse(
-  readText("package.json"),
-);
+interface Target {
+  readonly types: string;
+  readonly default: string;
+  /** What bundlers for browsers take instead. */
+  readonly browser?: Target;
+}
+
+const manifest: { exports: Record<string, Target | string> } = JSON.parse(readText("package.json"));
 
 /** The source of each entry, from the build's own list: "./node" → dist/node.js → src/node/index.ts. */
 const sources = new Map(
@@ -30,9 +35,15 @@ interface Entry {
 
 const entries: Entry[] = Object.entries(manifest.exports).flatMap(([path, target]) => {
   if (typeof target === "string") return [];
-  const name = target.default.replace(/^\.\/dist\/|\.js$/g, "");
-  return [{ specifier: join("pagefold", path), source: sources.get(name) ?? "", built: target.default }];
+  const specifier = join("pagefold", path);
+  const entry = entryOf(specifier, target);
+  return target.browser === undefined ? [entry] : [entry, entryOf(`${specifier} (browser)`, target.browser)];
 });
+
+function entryOf(specifier: string, target: Target): Entry {
+  const name = target.default.replace(/^\.\/dist\/|\.js$/g, "");
+  return { specifier, source: sources.get(name) ?? "", built: target.default };
+}
 
 /** "Name" for what exists at run time, "type Name" for what only the compiler sees; sorted. */
 function exportsOf(program: ts.Program, source: string): string[] {

@@ -69,7 +69,9 @@ describe("dependencies", () => {
 describe("what is shipped", () => {
   it("the targets of exports, bin and files exist after the build", () => {
     const targets = Object.values(manifest.exports).flatMap((target) =>
-      typeof target === "string" ? [target] : Object.values(target),
+      typeof target === "string"
+        ? [target]
+        : Object.values(target).flatMap((path) => (typeof path === "string" ? [path] : Object.values(path))),
     );
     const expected = [...targets, ...Object.values(manifest.bin), ...manifest.files, "LICENSE"];
     const missing = expected.filter((path) => !existsSync(join(root, path)));
