@@ -52,8 +52,10 @@ function firstPage(snapshot: Snapshot): Uint8Array | undefined {
 /** A volume's newest state that notes which pages are read. For one connection. */
 export class RecordingSource implements ViewSource {
   readonly #source: VolumeSource;
+  /** Since `begin`: the pages that were read, the view of them, and what is known of a view that was given back. */
   #pages = new Set<number>();
   #view: RecordingView | undefined;
+  #read: ReadSet | undefined;
 
   constructor(source: VolumeSource) {
     this.#source = source;
@@ -79,27 +81,33 @@ export class RecordingSource implements ViewSource {
   }
 
   release(view: PageView): void {
-    this.#source.release((view as RecordingView).snapshot);
+    const { snapshot, pages } = view as RecordingView;
+    // Taken while the snapshot is open: the next commit, which may come before `end`, closes it. Of several statements the first one's view
+    // counts, so that a commit between them is a change.
+    if (pages === this.#pages) this.#read ??= new ReadSet(snapshot, pages);
+    this.#source.release(snapshot);
   }
 
   /** From now on another query's pages are noted. */
   begin(): void {
     this.#pages = new Set();
+    this.#view = undefined;
+    this.#read = undefined;
   }
 
   /** What was read since `begin`. */
   end(): ReadSet {
-    return new ReadSet(this.#view?.snapshot ?? this.#source.current, this.#pages);
+    return this.#read ?? new ReadSet(this.#view?.snapshot ?? this.#source.current, this.#pages);
   }
 }
 
 class RecordingView implements PageView {
   readonly snapshot: Snapshot;
-  readonly #pages: Set<number>;
+  readonly pages: Set<number>;
 
   constructor(snapshot: Snapshot, pages: Set<number>) {
     this.snapshot = snapshot;
-    this.#pages = pages;
+    this.pages = pages;
   }
 
   get pageSize(): number {
@@ -121,7 +129,7 @@ class RecordingView implements PageView {
   tryRead(offset: number, into: Uint8Array): boolean {
     const { pageSize } = this.snapshot;
     const last = Math.floor((offset + into.length - 1) / pageSize) + 1;
-    for (let page = Math.floor(offset / pageSize) + 1; page <= last; page++) this.#pages.add(page);
+    for (let page = Math.floor(offset / pageSize) + 1; page <= last; page++) this.pages.add(page);
     return this.snapshot.tryRead(offset, into);
   }
 
