@@ -4,7 +4,7 @@ import { join } from "node:path";
 import { workloads } from "../data/workloads.mjs";
 import { inPairs } from "../lib/measure.mjs";
 import { nodeOfMajor, run } from "../lib/process.mjs";
-import { children, dataDirectory, load, pairs, remove, scratch } from "../lib/setup.mjs";
+import { children, dataDirectory, pairs, remove, scratch } from "../lib/setup.mjs";
 
 const script = join(children, "native-sqlite.mjs");
 const ours = join(children, "pagefold-sqlite.mjs");

@@ -125,13 +125,13 @@ function workload(sqlite3, name) {
     work();
     return performance.now() - start;
   };
-  const each = (sql, count, bind, ok = capi.SQLITE_DONE) => {
+  const each = (sql, count, bind) => {
     const statement = db.prepare(sql);
     let sum = 0;
     for (let i = 0; i < count; i++) {
       bind(statement.pointer, i);
-      let code;
-      while ((code = sqlite3_step(statement.pointer)) === capi.SQLITE_ROW)
+      let code = sqlite3_step(statement.pointer);
+      for (; code === capi.SQLITE_ROW; code = sqlite3_step(statement.pointer))
         sum += sqlite3_column_int(statement.pointer, 0);
       if (code !== capi.SQLITE_DONE) throw new Error(`step answered ${code}`);
       sqlite3_reset(statement.pointer);

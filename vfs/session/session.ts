@@ -7,6 +7,7 @@ import type { Sqlite3Static } from "@sqlite.org/sqlite-wasm";
 import { isPagefoldError, PagefoldError } from "../../src/base/errors.ts";
 import type { MemoryRecorder } from "../../src/base/recorder.ts";
 import type { Volume } from "../../src/store/volume.ts";
+import type { FetchPlan } from "../../src/volume/fetch-plan.ts";
 import type { Snapshot } from "../../src/volume/snapshot.ts";
 import type { FaultBridge } from "../bridge/bridge.ts";
 import { Connection, type SqlRows } from "../sqlite/connection.ts";
@@ -125,6 +126,11 @@ export class Session {
     return (answer as (...call: unknown[]) => Promise<never>).call(this, request, context, kind);
   }
 
+  /** Whether the statement that SQLite runs now is to end. */
+  get interrupted(): boolean {
+    return this.#vfs.inner.interrupted();
+  }
+
   /** Ends everything, the store too. Idempotent. An open transaction is rolled back. */
   async close(): Promise<void> {
     if (this.#closed) return;
@@ -160,7 +166,7 @@ export class Session {
   };
 
   async #begin(signal: AbortSignal | undefined): Promise<void> {
-    const { request, bridge } = this.#parts;
+    const { request } = this.#parts;
     const { lsn, time, readOnly } = request;
     if (lsn !== undefined || time !== undefined) {
       this.#fixed = await pastState(this.#volume, lsn ?? new Date(time ?? 0), signal);
@@ -168,12 +174,16 @@ export class Session {
     const source = this.#fixed === undefined ? this.#sourceOf(this.#volume) : fixedView(this.#fixed);
     this.#files.set(MAIN, source);
     const mayBeEmpty = this.#fixed === undefined && readOnly !== true;
-    await checkHoldsDatabase(source.current, bridge, request.name, mayBeEmpty);
+    await checkHoldsDatabase(source.current, this.#fetch(signal), request.name, mayBeEmpty);
     const isReadOnly = readOnly === true || this.#fixed !== undefined;
     const connection = await this.#connect(MAIN, isReadOnly);
     connection.file.busyTimeoutMs = this.#busyTimeoutMs;
     this.#main = new ConnectionQueue(connection, this.#busyTimeoutMs);
     this.#listen();
+  }
+
+  #fetch(signal: AbortSignal | undefined): (plan: FetchPlan<void>) => Promise<void> {
+    return (plan) => this.#parts.store.run(plan, signal === undefined ? {} : { signal });
   }
 
   #connect(fileName: string, readOnly: boolean): Promise<Connection> {
@@ -258,7 +268,7 @@ export class Session {
     const fileName = `.view-${view}`;
     this.#files.set(fileName, fixedView(snapshot));
     try {
-      await checkHoldsDatabase(snapshot, this.#parts.bridge, this.#parts.request.name, false);
+      await checkHoldsDatabase(snapshot, this.#fetch(signal), this.#parts.request.name, false);
       const connection = await this.#connect(fileName, true);
       const queue = new ConnectionQueue(connection, this.#busyTimeoutMs);
       this.#views.set(view, { queue, snapshot });
@@ -312,6 +322,7 @@ export class Session {
       bridge: bridge.kind,
       storage: request.local === undefined ? "memory" : "directory",
       readOnly: this.#main.connection.file.readOnly,
+      inTransaction: this.#main.connection.inTransaction,
     };
   }
 

@@ -8,6 +8,7 @@ import { abortedError, PagefoldError } from "../../src/base/errors.ts";
 import { MemoryRecorder } from "../../src/base/recorder.ts";
 import type { ObjectStore } from "../../src/remote/object-store.ts";
 import { Bell } from "../bridge/bell.ts";
+import { BlobFlagReader } from "../bridge/blob-flag.ts";
 import { type FaultBridge, ResidentOnlyBridge } from "../bridge/bridge.ts";
 import { JspiBridge } from "../bridge/jspi.ts";
 import { SharedMemoryBridge } from "../bridge/shared-memory.ts";
@@ -36,8 +37,9 @@ class SessionServer {
   readonly #aborts = new Map<number, AbortController>();
   #session: Session | undefined;
   #wanted: readonly SessionEvent["name"][] = [];
-  /** Number of the request whose statement SQLite runs now. */
-  #running = 0;
+  /** The request whose statement SQLite runs now. */
+  #running: { readonly id: number; readonly flag: BlobFlagReader | undefined } = { id: 0, flag: undefined };
+  #flagsWork = false;
 
   constructor(setup: WorkerSetup, openEngine: OpenEngine) {
     this.#setup = setup;
@@ -66,24 +68,35 @@ class SessionServer {
   }
 
   async #perform(message: Request, signal: AbortSignal): Promise<unknown> {
-    if (message.kind === "open") return this.#open(message.id, signal);
+    if (message.kind === "open") return this.#open(message, signal);
     if (this.#session === undefined) {
       if (message.kind === "close") return undefined;
       throw new PagefoldError("closed", "the database is not open; open it again");
     }
-    const { id } = message;
+    const running = { id: message.id, flag: this.#flagOf(message) };
     return this.#session.call(message.kind, message.request, {
       signal,
       interrupted: () => {
-        this.#running = id;
-        return this.#bell?.interrupted === id;
+        this.#running = running;
+        return this.#interrupted();
       },
     });
   }
 
-  async #open(id: number, signal: AbortSignal): Promise<unknown> {
+  /** A blocked thread hears no message: what is to end is read from shared memory, or from what the page has revoked. */
+  #interrupted(): boolean {
+    const { id, flag } = this.#running;
+    return this.#bell?.interrupted === id || flag?.raised === true;
+  }
+
+  #flagOf({ flag }: Request): BlobFlagReader | undefined {
+    return flag === undefined || !this.#flagsWork ? undefined : new BlobFlagReader(flag);
+  }
+
+  async #open({ id, flag }: Request, signal: AbortSignal): Promise<unknown> {
     const { engine: request, store, storeDescription, settings, control } = this.#setup;
-    this.#running = id;
+    this.#flagsWork = flag !== undefined && new BlobFlagReader(flag).works;
+    this.#running = { id, flag: undefined };
     const remote = new PortObjectStore(store, storeDescription);
     const loading = sqlite3InitModule();
     // Where the engine fails first, nobody looks at this one.
@@ -108,8 +121,7 @@ class SessionServer {
 
   #bridge({ store }: EngineParts, remote: ObjectStore): FaultBridge {
     const { bridge, ranges, faultTimeoutMs } = this.#setup;
-    // A blocked thread hears no message: what is to end is read from shared memory, where there is some.
-    const interrupted = (): boolean => this.#bell !== undefined && this.#bell.interrupted === this.#running;
+    const interrupted = (): boolean => this.#interrupted();
     switch (bridge) {
       case "jspi":
         return new JspiBridge((plan, signal) => store.run(plan, signal === undefined ? {} : { signal }));
@@ -124,7 +136,11 @@ class SessionServer {
         });
       case "sync-xhr":
         if (remote.http === undefined) break;
-        return new SyncXhrBridge({ address: remote.http, interrupted });
+        return new SyncXhrBridge({
+          address: remote.http,
+          interrupted,
+          ...(faultTimeoutMs === undefined ? {} : { timeoutMs: faultTimeoutMs }),
+        });
       case "resident-only":
         return new ResidentOnlyBridge();
     }
