@@ -35,7 +35,10 @@ export interface ConnectOptions extends Omit<EngineRequest, "name">, SessionSett
   readonly bridge?: BridgeKind;
   /** Requests for faults under way at a time, with the shared-memory bridge. Default 16. */
   readonly concurrency?: number;
-  /** How long a query waits for pages before it ends with `unavailable`, milliseconds, with the shared-memory bridge. Default 120000. */
+  /**
+   * How long a query waits for pages before it ends with `unavailable`, milliseconds, with the shared-memory bridge; with the sync-xhr bridge, for one
+   * range of them, and it tries that three times. Default 120000.
+   */
   readonly faultTimeoutMs?: number;
   /** The worker's script, where a bundler has moved it. Default: the script beside this module. */
   readonly workerUrl?: URL | string;
@@ -131,19 +134,14 @@ async function openInWorker(
 ): Promise<WorkerClient> {
   const { workerUrl, concurrency, faultTimeoutMs, signal } = options;
   const bridge = options.bridge ?? bestBridge(store);
+  checkBridge(bridge, store);
   const worker = platform.launchWorker(workerUrl === undefined ? undefined : new URL(workerUrl));
   const bell = canShareMemory() ? new Bell() : undefined;
   const control = new MessageChannel();
   const storeChannel = new MessageChannel();
   const movers = [serveObjectStore(storeChannel.port1, store)];
   let ranges: MessageChannel | undefined;
-  if (bridge === "shared-memory") {
-    if (bell === undefined) {
-      throw new PagefoldError(
-        "invalid",
-        "memory cannot be shared here (a page needs the headers of cross-origin isolation for it); choose another bridge",
-      );
-    }
+  if (bridge === "shared-memory" && bell !== undefined) {
     ranges = new MessageChannel();
     // The engine repeats its own calls; those of faults are repeated here.
     const repeated = withRetry(store, { runtime: systemRuntime });
@@ -166,6 +164,7 @@ async function openInWorker(
     port: control.port1,
     worker,
     bell,
+    deaf: bell === undefined && bridge !== "jspi",
     onEvent,
     release: () => {
       for (const mover of movers) mover.close();
@@ -177,6 +176,22 @@ async function openInWorker(
   } catch (error) {
     await client.end();
     throw error;
+  }
+}
+
+/** Before anything is started. @throws `invalid` where this runtime or this store lacks what the bridge works with */
+function checkBridge(bridge: BridgeKind, store: ObjectStore): void {
+  if (bridge === "shared-memory" && !canShareMemory()) {
+    throw new PagefoldError(
+      "invalid",
+      "memory cannot be shared here: a page needs the headers of cross-origin isolation for it (Cross-Origin-Opener-Policy: same-origin and Cross-Origin-Embedder-Policy: require-corp); send them, or choose another bridge",
+    );
+  }
+  if (bridge === "sync-xhr" && store.http === undefined) {
+    throw new PagefoldError(
+      "invalid",
+      `the sync-xhr bridge asks for ranges by plain HTTP, and ${store.url} says no address for that (\`http\` of the ObjectStore); choose another bridge`,
+    );
   }
 }
 

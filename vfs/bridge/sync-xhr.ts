@@ -12,6 +12,8 @@ export interface SyncRequest {
   open(method: string, url: string, asynchronous: boolean): void;
   setRequestHeader(name: string, value: string): void;
   responseType: string;
+  /** Milliseconds; not every implementation has it. */
+  timeout?: number;
   send(): void;
   readonly status: number;
   readonly response: unknown;
@@ -24,8 +26,11 @@ export interface SyncXhrBridgeOptions {
   readonly makeRequest?: () => SyncRequest;
   /** How often a request that got no answer is sent. Default 3. */
   readonly attempts?: number;
+  /** How long one request may take: nothing else ends it. Default 120000. */
+  readonly timeoutMs?: number;
 }
 
+const DEFAULT_TIMEOUT_MS = 120_000;
 const OK = 200;
 const PARTIAL = 206;
 const NOT_FOUND = 404;
@@ -60,6 +65,7 @@ export class SyncXhrBridge implements BlockingBridge {
   #getOnce({ key, offset, length }: RangeRequest): Uint8Array | undefined {
     const {
       address,
+      timeoutMs = DEFAULT_TIMEOUT_MS,
       makeRequest = () =>
         new (globalThis as unknown as { XMLHttpRequest: new () => SyncRequest }).XMLHttpRequest(),
     } = this.#options;
@@ -68,15 +74,20 @@ export class SyncXhrBridge implements BlockingBridge {
     try {
       request.open("GET", url, false);
       request.responseType = "arraybuffer";
+      request.timeout = timeoutMs;
       for (const [name, value] of Object.entries(address.headers ?? {}))
         request.setRequestHeader(name, value);
       request.setRequestHeader("range", `bytes=${offset}-${offset + length - 1}`);
       request.send();
     } catch (cause) {
-      throw new PagefoldError("unavailable", `${url} cannot be reached; try again when it is back`, {
-        cause,
-        details: { key },
-      });
+      throw new PagefoldError(
+        "unavailable",
+        `${url} cannot be reached, or does not answer; try again when it is back`,
+        {
+          cause,
+          details: { key },
+        },
+      );
     }
     const { status } = request;
     if (status === NOT_FOUND) return undefined;

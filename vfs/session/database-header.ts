@@ -1,14 +1,17 @@
 /** Tells a volume that holds a SQLite database from one that holds something else, before SQLite is asked. */
 import { PagefoldError } from "../../src/base/errors.ts";
-import type { PageView } from "../../src/volume/fetch-plan.ts";
-import type { FaultBridge } from "../bridge/bridge.ts";
+import type { FetchPlan, PageView } from "../../src/volume/fetch-plan.ts";
 
 const MAGIC = "SQLite format 3\0";
 
-/** @throws `invalid` where the view does not begin as a database does, or is empty and may not be */
+/**
+ * @param fetch carries a plan out without SQLite being under way, so it waits like anybody else: a bridge that fetches nothing can open a database,
+ * and hydrate it then
+ * @throws `invalid` where the view does not begin as a database does, or is empty and may not be
+ */
 export async function checkHoldsDatabase(
   view: PageView,
-  bridge: FaultBridge,
+  fetch: (plan: FetchPlan<void>) => Promise<void>,
   name: string,
   mayBeEmpty: boolean,
 ): Promise<void> {
@@ -23,7 +26,7 @@ export async function checkHoldsDatabase(
   }
   const start = new Uint8Array(MAGIC.length);
   if (!view.tryRead(0, start)) {
-    await bridge.run(view.fault(0, start.length));
+    await fetch(view.fault(0, start.length));
     // Evicted at once only where the cache is tiny; SQLite's own reads then tell.
     if (!view.tryRead(0, start)) return;
   }

@@ -2,11 +2,14 @@
 import { PagefoldError } from "../../src/base/errors.ts";
 import { openBrowserEngine } from "./browser-engine.ts";
 import type { Platform, SqlWorker } from "./launch.ts";
+import { awaitLifeLock } from "./life-lock.ts";
+import type { LifeMessage } from "./messages.ts";
 
 /** What this needs of the DOM. */
 interface BrowserWorker {
   postMessage(message: unknown, transfer: Transferable[]): void;
   addEventListener(type: "error", listener: (event: { readonly message?: string }) => void): void;
+  addEventListener(type: "message", listener: (event: MessageEvent<LifeMessage>) => void): void;
   terminate(): void;
 }
 declare const Worker: new (
@@ -26,20 +29,21 @@ export const browserPlatform: Platform = {
 };
 
 function launchBrowserWorker(url?: URL): SqlWorker {
-  const options = { type: "module", name: "pagefold-sql" } as const;
-  // Bundlers look for this very expression.
+  // Bundlers look for this very expression, options and all.
   const worker =
     url === undefined
-      ? new Worker(new URL("./sql-worker-browser.js", import.meta.url), options)
-      : new Worker(url, options);
+      ? new Worker(new URL("./sql-worker-browser.js", import.meta.url), {
+          type: "module",
+          name: "pagefold-sql",
+        })
+      : new Worker(url, { type: "module", name: "pagefold-sql" });
   let tell: (error: unknown) => void = () => {};
-  worker.addEventListener("error", ({ message }) =>
-    tell(
-      new Error(
-        message === undefined || message === "" ? "the worker's script could not be loaded" : message,
-      ),
-    ),
-  );
+  worker.addEventListener("error", ({ message }) => {
+    // It may live on, in no state to be used.
+    worker.terminate();
+    tell(message === undefined || message === "" ? notLoaded(url) : new Error(message));
+  });
+  worker.addEventListener("message", ({ data }) => awaitLifeLock(data.lifeLock, () => tell(undefined)));
   return {
     start: (setup) => {
       const ports = [setup.control, setup.store, setup.ranges].filter((port) => port !== undefined);
@@ -56,4 +60,13 @@ function launchBrowserWorker(url?: URL): SqlWorker {
       tell(undefined);
     },
   };
+}
+
+/** A browser does not say why: the address is wrong, the script or one that it imports cannot be had, or it is none. */
+function notLoaded(url: URL | undefined): PagefoldError {
+  const script = url?.href ?? "sql-worker-browser.js, beside the module of pagefold/vfs";
+  return new PagefoldError(
+    "invalid",
+    `the script of the SQL worker could not be loaded (${script}); serve it there, or give its address as workerUrl`,
+  );
 }

@@ -1,6 +1,7 @@
 /** The way to a session in a worker: calls with numbers, replies, events, interruption, and what happens when the worker dies. */
-import { abortedError, PagefoldError } from "../../src/base/errors.ts";
+import { abortedError, isPagefoldError, PagefoldError } from "../../src/base/errors.ts";
 import type { Bell } from "../bridge/bell.ts";
+import { BlobFlag } from "../bridge/blob-flag.ts";
 import type {
   CallKind,
   SessionCalls,
@@ -8,6 +9,7 @@ import type {
   SessionEvent,
   SessionStatus,
 } from "../session/protocol.ts";
+import { timeout } from "../timeout.ts";
 import { fromWireError } from "../wire-error.ts";
 import type { SqlWorker } from "./launch.ts";
 import type { ControlMessage, WorkerMessage } from "./messages.ts";
@@ -15,6 +17,7 @@ import type { ControlMessage, WorkerMessage } from "./messages.ts";
 interface Waiting {
   readonly resolve: (value: unknown) => void;
   readonly reject: (error: unknown) => void;
+  readonly flag: BlobFlag | undefined;
 }
 
 export interface WorkerClientOptions {
@@ -22,10 +25,15 @@ export interface WorkerClientOptions {
   readonly worker: SqlWorker;
   /** Interrupts a thread that hears no message, where memory can be shared. */
   readonly bell: Bell | undefined;
+  /** The thread hears no message while a statement runs, and there is no bell: flags interrupt it, or nothing does. */
+  readonly deaf: boolean;
   /** Ends what moves bytes for the worker; called when the worker has ended. */
   readonly release: () => void;
   readonly onEvent: (event: SessionEvent) => void;
 }
+
+/** A deaf thread that waits for a store closes nothing; so long it may try. */
+const DEAF_CLOSE_MS = 1000;
 
 export class WorkerClient implements SessionClient {
   readonly #options: WorkerClientOptions;
@@ -68,9 +76,23 @@ export class WorkerClient implements SessionClient {
   async close(): Promise<void> {
     for (const id of this.#waiting.keys()) this.#interrupt(id);
     try {
-      if (this.#failure === undefined) await this.call("close", {});
+      if (this.#failure === undefined) await this.#closeSession();
     } finally {
       await this.end();
+    }
+  }
+
+  async #closeSession(): Promise<void> {
+    const closed = this.call("close", {});
+    if (!this.#options.deaf) return void (await closed);
+    // It holds nothing that outlives it, so it may be ended in the middle.
+    const limit = timeout(DEAF_CLOSE_MS);
+    const late = new Promise((resolve) => limit.signal.addEventListener("abort", resolve));
+    closed.catch(() => {});
+    try {
+      await Promise.race([closed, late]);
+    } finally {
+      limit.cancel();
     }
   }
 
@@ -91,13 +113,15 @@ export class WorkerClient implements SessionClient {
     if (this.#failure !== undefined) throw this.#failure;
     if (signal?.aborted) throw abortedError(`the ${kind}`, signal.reason);
     const id = this.#nextId++;
-    const reply = new Promise<unknown>((resolve, reject) => this.#waiting.set(id, { resolve, reject }));
+    const flag = this.#options.deaf ? new BlobFlag() : undefined;
+    const reply = new Promise<unknown>((resolve, reject) => this.#waiting.set(id, { resolve, reject, flag }));
     const onAbort = (): void => this.#interrupt(id);
     signal?.addEventListener("abort", onAbort, { once: true });
     try {
-      this.#send({ id, kind, request } as ControlMessage);
+      this.#send({ id, kind, request, ...(flag && { flag: flag.url }) } as ControlMessage);
       return await reply;
     } finally {
+      flag?.raise();
       signal?.removeEventListener("abort", onAbort);
       this.#waiting.delete(id);
     }
@@ -106,6 +130,7 @@ export class WorkerClient implements SessionClient {
   /** Ends what runs for a request: the call ends as soon as the worker says so. */
   #interrupt(id: number): void {
     this.#options.bell?.interrupt(id);
+    this.#waiting.get(id)?.flag?.raise();
     this.#options.port.postMessage({ id, kind: "abort" } satisfies ControlMessage);
   }
 
@@ -134,15 +159,16 @@ export class WorkerClient implements SessionClient {
   }
 
   #onEnd(error: unknown): void {
-    this.#failure ??= new PagefoldError(
-      "unavailable",
-      "the worker that runs SQL has ended unexpectedly; open the database again",
-      {
-        ...(error === undefined ? {} : { cause: error }),
-        retryable: false,
-      },
-    );
+    this.#failure ??= isPagefoldError(error) ? error : endedUnexpectedly(error);
     for (const waiting of this.#waiting.values()) waiting.reject(this.#failure);
     this.#options.release();
   }
+}
+
+function endedUnexpectedly(cause: unknown): PagefoldError {
+  return new PagefoldError(
+    "unavailable",
+    "the worker that runs SQL has ended unexpectedly; open the database again",
+    { ...(cause === undefined ? {} : { cause }), retryable: false },
+  );
 }

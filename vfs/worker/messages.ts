@@ -22,14 +22,25 @@ export interface WorkerSetup {
   readonly faultTimeoutMs?: number;
 }
 
+/** From a browser's worker itself: the name of the lock that it holds for as long as it lives. */
+export interface LifeMessage {
+  readonly lifeLock: string;
+}
+
 /** A request by number; the number is also what the bell interrupts. */
 export type CallMessage = {
-  [K in CallKind]: { readonly id: number; readonly kind: K; readonly request: SessionCalls[K]["request"] };
+  [K in CallKind]: Numbered & { readonly kind: K; readonly request: SessionCalls[K]["request"] };
 }[CallKind];
+
+interface Numbered {
+  readonly id: number;
+  /** Address of the `BlobFlag` that interrupts it, where memory cannot be shared. */
+  readonly flag?: string;
+}
 
 export type ControlMessage =
   | CallMessage
-  | { readonly id: number; readonly kind: "open" }
+  | (Numbered & { readonly kind: "open" })
   | { readonly id: number; readonly kind: "abort" }
   /** From now on these events are wanted. */
   | { readonly kind: "listen"; readonly names: readonly SessionEvent["name"][] };
