@@ -8,6 +8,8 @@ export default defineConfig((options) => ({
     s3: "src/node/s3.ts",
     vfs: "vfs/index.ts",
     "vfs-browser": "vfs/browser.ts",
+    kysely: "vfs/adapters/kysely.ts",
+    drizzle: "vfs/adapters/drizzle.ts",
     contracts: "test/contracts/object-store.ts",
     cli: "server/cli/main.ts",
     "sql-worker": "vfs/worker/node-worker.ts",
@@ -25,6 +27,8 @@ export default defineConfig((options) => ({
     "xxhash-wasm",
     "@bokuweb/zstd-wasm",
     "commander",
+    "kysely",
+    /^drizzle-orm/,
   ],
   dts: {
     entry: {
@@ -33,6 +37,8 @@ export default defineConfig((options) => ({
       s3: "src/node/s3.ts",
       vfs: "vfs/index.ts",
       "vfs-browser": "vfs/browser.ts",
+      kysely: "vfs/adapters/kysely.ts",
+      drizzle: "vfs/adapters/drizzle.ts",
       contracts: "test/contracts/object-store.ts",
     },
   },

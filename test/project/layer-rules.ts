@@ -37,6 +37,7 @@ const allowed: Readonly<Record<string, readonly string[]>> = {
   "src/node": wholeCore,
   "src/browser": wholeCore,
   vfs: wholeCore,
+  "vfs/adapters": [...wholeCore, "vfs"],
   server: [...wholeCore, "src/node", "vfs"],
 };
 
@@ -47,6 +48,7 @@ const vfsFilesOnNode = /^vfs\/worker\/(node-worker|open-engine|[a-z-]*launch[a-z
 export function layerOf(file: string): string | undefined {
   if (file === "src/index.ts") return file;
   const [top, second, ...rest] = file.split("/");
+  if (top === "vfs" && second === "adapters") return "vfs/adapters";
   if (top === "vfs" || top === "server") return top;
   if (top === "src" && rest.length > 0 && second !== undefined && `src/${second}` in allowed)
     return `src/${second}`;

@@ -17,7 +17,8 @@ const onlyForTests: readonly string[] = [
   // Schedules for `withFaults`: what applications test with, they write themselves.
   "src/remote/fault-plans.ts",
 ];
-const packages: { dependencies: Record<string, string> } = JSON.parse(readText("package.json"));
+const packages: { dependencies: Record<string, string>; peerDependencies: Record<string, string> } =
+  JSON.parse(readText("package.json"));
 
 describe("layers", () => {
   it("there are sources, and every one lies in a layer", () => {
@@ -69,7 +70,9 @@ describe("layers", () => {
           .split("/")
           .slice(0, specifier.startsWith("@") ? 2 : 1)
           .join("/");
-        if (packages.dependencies[name] === undefined)
+        // What an application may go without, only the adapter to it imports.
+        const isPeer = layerOf(file) === "vfs/adapters" && packages.peerDependencies[name] !== undefined;
+        if (packages.dependencies[name] === undefined && !isPeer)
           problems.push(`${file}:${line}: ${specifier} is no dependency`);
       }
     }
@@ -101,9 +104,12 @@ describe("the checks themselves", () => {
     expect(importProblem("src/node/a.ts", "src/browser/b.ts")).toContain("downward");
     expect(importProblem("vfs/pager.ts", "src/node/index.ts")).toContain("worker");
     expect(importProblem("src/store/a.ts", "src/inspect/b.ts")).toContain("downward");
+    expect(importProblem("vfs/index.ts", "vfs/adapters/kysely.ts")).toContain("downward");
+    expect(importProblem("src/store/a.ts", "vfs/adapters/kysely.ts")).toContain("downward");
     expect(importProblem("src/base/a.ts", "src/base/b")).toContain(".ts");
     expect(importProblem("vfs/worker/open-engine.ts", "src/node/index.ts")).toBeUndefined();
     expect(importProblem("server/cli/main.ts", "src/node/index.ts")).toBeUndefined();
+    expect(importProblem("vfs/adapters/kysely.ts", "vfs/database.ts")).toBeUndefined();
     for (const layer of coreLayers) expect(importProblem(`${layer}/a.ts`, `${layer}/b.ts`)).toBeUndefined();
   });
 

@@ -20,6 +20,8 @@ interface Manifest {
   exports: Record<string, Record<string, string> | string>;
   dependencies: Record<string, string>;
   devDependencies: Record<string, string>;
+  peerDependencies: Record<string, string>;
+  peerDependenciesMeta: Record<string, { optional?: boolean }>;
 }
 
 const manifest: Manifest = JSON.parse(readText("package.json"));
@@ -46,6 +48,17 @@ describe("dependencies", () => {
     expect(Object.entries(all).filter(([, version]) => !/^\d+\.\d+\.\d+(-[\w.]+)?$/.test(version))).toEqual(
       [],
     );
+  });
+
+  it("those of adapters are optional peers, a range each, and tested in one version of it", () => {
+    for (const [name, range] of Object.entries(manifest.peerDependencies)) {
+      expect(manifest.peerDependenciesMeta[name]?.optional, name).toBe(true);
+      expect(manifest.dependencies[name], name).toBeUndefined();
+      const [, from, below] = /^>=0\.(\d+)\.0 <0\.(\d+)\.0$/.exec(range)?.map(Number) ?? [];
+      const tested = Number(manifest.devDependencies[name]?.split(".")[1]);
+      expect(tested, `${name} ${range}`).toBeGreaterThanOrEqual(from ?? Number.NaN);
+      expect(tested, `${name} ${range}`).toBeLessThan(below ?? Number.NaN);
+    }
   });
 
   it("the lock file agrees with package.json and carries no registry address", () => {

@@ -302,6 +302,7 @@ export class Connection {
 
   async #runStatement(statement: Statement): Promise<StatementResult> {
     const rows: SqlValue[][] = [];
+    const changesBefore = this.totalChanges;
     for (let start: number | undefined; ; ) {
       try {
         await statement.rows(rows);
@@ -318,7 +319,8 @@ export class Connection {
     return {
       columns: statement.columns,
       rows,
-      changes: statement.readOnly ? 0 : Number(exports.sqlite3_changes64(this.#db)),
+      // After CREATE, PRAGMA and their like SQLite still tells of the INSERT, UPDATE or DELETE before.
+      changes: this.totalChanges === changesBefore ? 0 : Number(exports.sqlite3_changes64(this.#db)),
       lastInsertRowid:
         typeof rowid === "bigint" && Number.isSafeInteger(Number(rowid)) ? Number(rowid) : rowid,
     };
