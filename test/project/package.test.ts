@@ -17,7 +17,7 @@ interface Manifest {
   engines: { node: string };
   bin: Record<string, string>;
   files: string[];
-  exports: Record<string, Record<string, string> | string>;
+  exports: Record<string, Record<string, string | Record<string, string>> | string>;
   dependencies: Record<string, string>;
   devDependencies: Record<string, string>;
   peerDependencies: Record<string, string>;
