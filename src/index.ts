@@ -22,6 +22,7 @@ export { type Codecs, loadCodecs, type NativeZstd } from "./format/codecs.ts";
 export type { FrameDecoder } from "./format/frame-decoder.ts";
 export type { FrameEncoder } from "./format/frame-encoder.ts";
 export { PageSet } from "./format/page-set.ts";
+export type { ForkOptions } from "./history/fork.ts";
 export type { BlockFile, BlockFileSystem } from "./local/block-file.ts";
 export { MemoryBlockFileSystem } from "./local/memory-block-file.ts";
 export { MemoryObjectStore } from "./remote/memory-store.ts";

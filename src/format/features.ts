@@ -56,19 +56,18 @@ export function readFeatures(reader: ByteReader, what: string, details: ErrorDet
   return { compatible, incompatible };
 }
 
-/** This version has nothing to put there. */
-export function writeExtension(writer: ByteWriter): void {
-  writer.varint(0);
+export function writeExtension(writer: ByteWriter, length = 0): void {
+  writer.varint(length);
 }
 
-/** Skips what compatible features of later versions put there; without such features it must be empty. */
-export function readExtension(reader: ByteReader, features: FeatureBits): void {
+/** What compatible features put there, those of later versions last; without such features it must be empty. */
+export function readExtension(reader: ByteReader, features: FeatureBits): Uint8Array {
   const length = reader.varint("the length of the extension area", LIMITS.extensionBytes);
   reader.check(
     length === 0 || features.compatible !== 0,
     "an extension area without a feature that fills it",
   );
-  reader.bytes(length, "the extension area");
+  return reader.bytes(length, "the extension area");
 }
 
 /** Throws `invalid` where a value to be written is past a limit of the format: the caller asked for too much. */

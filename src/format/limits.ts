@@ -32,5 +32,8 @@ export const LIMITS = {
 /** The one version that this code writes, and the newest that it reads, of every object. */
 export const FORMAT_VERSION = 1;
 
+/** Compatible feature bit of manifests: the extension area begins with the proof of a fork. */
+export const FORK_PROOF = 1;
+
 /** Incompatible feature bits that this version understands: none yet (bit 0, encryption, and bit 1, page deltas, are reserved). */
 export const KNOWN_INCOMPATIBLE = 0;

@@ -2,17 +2,18 @@
  * The values that the format stores, as the rest of the engine sees them. FORMAT.md says how each becomes bytes; the codecs
  * beside this file do it. Values are immutable once made.
  */
-import type {
-  FrameHash,
-  Hash,
-  Lsn,
-  PageCount,
-  PageIdx,
-  PushId,
-  SegmentId,
-  StateChecksum,
-  TimeMs,
-  VolumeId,
+import {
+  type FrameHash,
+  type Hash,
+  LSN_ZERO,
+  type Lsn,
+  type PageCount,
+  type PageIdx,
+  type PushId,
+  type SegmentId,
+  type StateChecksum,
+  type TimeMs,
+  type VolumeId,
 } from "../base/brand.ts";
 import type { PageSet } from "./page-set.ts";
 
@@ -35,9 +36,21 @@ export interface Manifest {
   /** 1 = BLAKE3 keyed by the seed, truncated to 128 bits. */
   readonly digestAlgorithm: number;
   /** Of a fork: parent first, then its parent …; empty otherwise. LSNs <= lsn live under that volume. */
-  readonly ancestors: readonly { readonly volume: VolumeId; readonly lsn: Lsn }[];
+  readonly ancestors: readonly Ancestor[];
+  /** Of a fork (compatible bit 0): the hash of the commit at its fork point, `ancestors[0].lsn`. */
+  readonly forkHash?: Hash;
   /** Opaque, empty while the encryption feature is off. */
   readonly encryption: Uint8Array;
+}
+
+export interface Ancestor {
+  readonly volume: VolumeId;
+  readonly lsn: Lsn;
+}
+
+/** The last LSN that a volume shares with its ancestors; 0 where it has none. */
+export function forkPoint(manifest: Manifest): Lsn {
+  return manifest.ancestors[0]?.lsn ?? LSN_ZERO;
 }
 
 /** A half-open place within an object: `offset` from the start of that object. */

@@ -15,6 +15,11 @@
  *   9 forget   handle                                              the volume is not followed any more
  *  10 part     as commit                                           a commit that counts only with the record after its group
  *  11 together count                                               so many parts right before this are commits, all at once
+ *  12 plan     handle, tag, manifest of a fork                     a fork of the volume was begun, or given up
+ *  13 fork     handles of parent and fork, sequence, manifest      a fork was made, which takes local commits over
+ *  14 shares   handle, LSNs and handles                            whose cached pages a fork reads
+ *
+ * The payloads of the last three are in fork-records.ts.
  */
 import type { Hash, Lsn, PageCount, TimeMs } from "../base/brand.ts";
 import { PagefoldError } from "../base/errors.ts";
@@ -34,6 +39,9 @@ export const RecordType = {
   forget: 9,
   part: 10,
   together: 11,
+  plan: 12,
+  fork: 13,
+  shares: 14,
 } as const;
 
 export interface VolumeRecord {
@@ -194,6 +202,12 @@ export function decodeCommitRecord(payload: Uint8Array): CommitRecord {
     zeroed: readPageSet(reader),
     batch: readBatch(reader, payload),
   };
+}
+
+/** Makes the payload of a spill or commit record that of another volume, in place. */
+export function setRecordHandle(payload: Uint8Array, handle: number): Uint8Array {
+  new DataView(payload.buffer, payload.byteOffset).setUint32(0, handle, true);
+  return payload;
 }
 
 export function encodeIntentRecord(record: IntentRecord): Uint8Array {

@@ -19,9 +19,9 @@ export interface ChainFetchOptions {
   readonly directory: CommitDirectory;
   readonly codecs: Codecs;
   /** The known end: where its hash is given, the log must say the same of that LSN. */
-  readonly from: { readonly lsn: Lsn; readonly hash?: Hash };
+  readonly from: { readonly lsn: Lsn; readonly hash?: Hash | undefined };
   /** The newest commit of the stretch; where its hash is given, it must be that one. */
-  readonly to: { readonly lsn: Lsn; readonly hash?: Hash };
+  readonly to: { readonly lsn: Lsn; readonly hash?: Hash | undefined };
   readonly signal?: AbortSignal | undefined;
 }
 
@@ -141,7 +141,7 @@ function verifyChain(options: ChainFetchOptions, steps: readonly ChainStep[]): v
       lsn === 0
         ? `the log in ${options.store.url} does not begin with this volume's manifest; the store was tampered with or mixed up`
         : `the log in ${options.store.url} has another commit ${lsn} than the one this replica holds (was the store restored from a backup?); ` +
-            "clone into an empty directory, or keep the local state as a new volume",
+            "clone into an empty directory, or export the local state and import it as a new volume",
       { details: { volume: options.directory.volumeOf(options.to.lsn), lsn } },
     );
   }

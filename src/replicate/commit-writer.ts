@@ -26,7 +26,7 @@ import type { PageSet } from "../format/page-set.ts";
 import { PageSetBuilder } from "../format/page-set.ts";
 import { rollupOfCommit } from "../format/rollup-codec.ts";
 import { buildInlineSegment, type EncodedBatch, SegmentWriter } from "../format/segment-writer.ts";
-import type { RemoteState } from "../volume/remote-state.ts";
+import { hashOf, type RemoteState } from "../volume/remote-state.ts";
 import { buildBands } from "./bands.ts";
 import type { ReplicaContext } from "./context.ts";
 
@@ -175,7 +175,7 @@ export class CommitWriter {
     frames: Uint8Array,
   ): Promise<FinishedCommit> {
     const { replica, remote, codecs, runtime } = this.#context;
-    const parent = this.#parent;
+    const parent = { lsn: this.#parent.lsn, hash: hashOf(this.#parent) };
     const { volume } = replica.manifest;
     const skeleton: CommitHeader = {
       volume,
@@ -188,7 +188,7 @@ export class CommitWriter {
       byteLength: facts.byteLength,
       changed: this.#changed.build(),
       zeroed: facts.zeroed,
-      time: Math.max(facts.time, parent.time) as TimeMs,
+      time: Math.max(facts.time, this.#parent.time) as TimeMs,
       pushId: newId(runtime) as string as PushId,
       stateChecksum: this.#checksum(facts),
       checkpoint: undefined,

@@ -38,7 +38,7 @@ export function lostHistory(context: ReplicaContext, head: Lsn): PagefoldError {
   return new PagefoldError(
     "diverged",
     `this replica of volume ${volume} stands on commit ${base.lsn}, which the log in ${context.remote.url} (now at LSN ${head}) does not have; ` +
-      "the store was restored from a backup or replaced: clone into an empty directory, or keep the local state as a new volume",
+      "the store was restored from a backup or replaced: clone into an empty directory, or export the local state and import it as a new volume",
     { details: { volume, lsn: base.lsn, remoteLsn: head } },
   );
 }

@@ -5,6 +5,8 @@
 import { assert } from "../base/assert.ts";
 import type { Lsn, PageCount } from "../base/brand.ts";
 import { PagefoldError } from "../base/errors.ts";
+import { forkPoint } from "../format/model.ts";
+import type { ChainStep } from "../volume/remote-state.ts";
 import { shapeOf } from "../volume/replica.ts";
 import { fetchChain } from "./chain-fetch.ts";
 import { confirmBase, lostHistory } from "./confirm.ts";
@@ -133,12 +135,13 @@ function stepOf(context: ReplicaContext, verb: Verb, head?: Lsn): VerbStep {
 
 /** Learns the way from the base to the newest commit, and answers that; needs the caller to hold `moves`. */
 async function learn(context: ReplicaContext, options: PullOptions): Promise<Lsn> {
-  const { replica, remote, codecs } = context;
+  const { replica, remote } = context;
   const { base } = replica.state;
   const { volume } = replica.manifest;
   // What the caller was told may be older than where another caller has moved the replica since.
   const told = options.head !== undefined && options.head >= base.lsn ? options.head : undefined;
-  const head = told ?? (await findHead(remote, volume, base.lsn, options));
+  const search = { known: base.lsn, forkPoint: forkPoint(replica.manifest) };
+  const head = told ?? (await findHead(remote, volume, search, options));
   if (head < base.lsn) {
     context.confirmed = false;
     throw lostHistory(context, head);
@@ -147,19 +150,27 @@ async function learn(context: ReplicaContext, options: PullOptions): Promise<Lsn
     await confirmBase(context, options);
     context.learned = { lsn: head, steps: [] };
   } else if (context.learned?.lsn !== head || stale(context)) {
-    const steps = await fetchChain({
-      store: remote,
-      directory: replica.directory,
-      codecs,
-      from: base,
-      to: { lsn: head },
-      signal: options.signal,
-    });
+    const steps = await wayTo(context, head, options);
     context.confirmed = true;
     context.learned = { lsn: head, steps };
   }
   context.onStatus();
   return head;
+}
+
+/** The way from the base to the newest commit; that of a fork which is new here must lead through the commit that its manifest names. */
+async function wayTo(context: ReplicaContext, head: Lsn, options: PullOptions): Promise<ChainStep[]> {
+  const { replica, remote, codecs } = context;
+  const { manifest, directory, state } = replica;
+  const known = { store: remote, directory, codecs, signal: options.signal };
+  const fork = { lsn: forkPoint(manifest), hash: manifest.forkHash };
+  const to = { lsn: head };
+  if (state.base.lsn >= fork.lsn) return fetchChain({ ...known, from: state.base, to });
+  const [shared, own] = await Promise.all([
+    fetchChain({ ...known, from: state.base, to: fork }),
+    fetchChain({ ...known, from: fork, to }),
+  ]);
+  return [...shared, ...own];
 }
 
 /** What was learned starts at another base than the replica's. */
@@ -191,7 +202,7 @@ function divergedError(context: ReplicaContext): PagefoldError {
   return new PagefoldError(
     "diverged",
     `volume ${volume} has ${commits.length} local commit(s) on LSN ${base.lsn} that were not pushed, and the remote has gone on to LSN ${learned?.lsn}; ` +
-      "nothing was changed: reset (drop the local commits), or write their changes again after a reset",
+      "nothing was changed: fork (keep the local commits as a new volume), reset (drop them), or write their changes again after a reset",
     { details: { volume, lsn: base.lsn, remoteLsn: learned?.lsn, ahead: commits.length } },
   );
 }

@@ -9,11 +9,19 @@ import type { ObjectStore } from "../remote/object-store.ts";
 
 type Signal = { readonly signal?: AbortSignal };
 
-/** The LSN of the newest commit; 0 when there is none. `known` is a commit that is known to exist. */
+/** What is known of a volume when its newest commit is looked for. */
+export interface HeadSearch {
+  /** A commit that is known to exist, or 0. */
+  readonly known: Lsn;
+  /** Of a fork: the newest commit while it has none of its own; else 0. */
+  readonly forkPoint: Lsn;
+}
+
+/** The LSN of the newest commit; the fork point when there is none of the volume's own. */
 export async function findHead(
   store: ObjectStore,
   volume: VolumeId,
-  known: Lsn,
+  { known, forkPoint }: HeadSearch,
   options: Signal = {},
 ): Promise<Lsn> {
   if (store.capabilities.list) {
@@ -26,14 +34,15 @@ export async function findHead(
       });
       for (const { key } of found) {
         const lsn = lsnOfCommitKey(key);
-        if (lsn !== undefined) return lsn;
+        if (lsn !== undefined && lsn > forkPoint) return lsn;
       }
       startAfter = found[found.length - 1]?.key;
-      if (startAfter === undefined) return 0 as Lsn;
+      if (startAfter === undefined) return forkPoint;
     }
   }
   const hint = await readHint(store, volume, options);
-  const start = hint > known && (await exists(store, volume, hint, options)) ? hint : known;
+  const least = Math.max(known, forkPoint) as Lsn;
+  const start = hint > least && (await exists(store, volume, hint, options)) ? hint : least;
   return probeForward(store, volume, start, options);
 }
 

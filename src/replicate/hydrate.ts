@@ -5,6 +5,7 @@
 import type { Lsn, StateChecksum } from "../base/brand.ts";
 import { PagefoldError } from "../base/errors.ts";
 import { StateChecksumSum, stateChecksumToText } from "../format/checksum.ts";
+import { cacheHandle, residentPages } from "../volume/cached-pages.ts";
 import { LocalCommits } from "../volume/local-commits.ts";
 import type { ReplicaContext } from "./context.ts";
 import { type ReadStateResult, readState } from "./read-state.ts";
@@ -45,8 +46,9 @@ export async function hydrate(context: ReplicaContext, options: HydrateOptions =
       for (const { lsn, pages, bytes, digests } of ranges) {
         sum.add(digests);
         if (lsn === 0) continue; // was resident
+        const handle = cacheHandle(replica, lsn);
         pages.forEach((page, i) => {
-          cache.put(replica.handle, page, lsn, bytes.subarray(i * pageSize, (i + 1) * pageSize));
+          cache.put(handle, page, lsn, bytes.subarray(i * pageSize, (i + 1) * pageSize));
         });
       }
     },
@@ -54,7 +56,8 @@ export async function hydrate(context: ReplicaContext, options: HydrateOptions =
       ...options,
       onZeroed: (lsn, pages) => {
         const zeros = new Uint8Array(pageSize);
-        for (const page of pages) cache.put(replica.handle, page, lsn, zeros);
+        const handle = cacheHandle(replica, lsn);
+        for (const page of pages) cache.put(handle, page, lsn, zeros);
       },
     },
   );
@@ -70,7 +73,7 @@ export async function hydrate(context: ReplicaContext, options: HydrateOptions =
  */
 function checkKept({ cache, replica }: ReplicaContext, pages: number): void {
   const { diskPages } = cache.stats();
-  const here = diskPages === 0 ? cache.residentPages(replica.handle) : diskPages;
+  const here = diskPages === 0 ? residentPages(cache, replica) : diskPages;
   if (here >= pages) return;
   throw new PagefoldError(
     "quota",

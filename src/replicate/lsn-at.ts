@@ -5,6 +5,7 @@ import { LSN_ZERO, type Lsn } from "../base/brand.ts";
 import { PagefoldError } from "../base/errors.ts";
 import { type DecodedCommit, decodeCommit } from "../format/commit-codec.ts";
 import { pathDown } from "../format/jumps.ts";
+import { hashOf } from "../volume/remote-state.ts";
 import { loadCommits, proveCommit } from "./commit-lookup.ts";
 import type { ReplicaContext } from "./context.ts";
 
@@ -49,12 +50,12 @@ async function coarse(
   const { base, baseHeader } = replica.state;
   const { directory } = replica;
   if (directory.commit(base.lsn) === undefined) {
-    directory.learn(decodeCommit(baseHeader!, codecs.hash, { lsn: base.lsn, hash: base.hash }));
+    directory.learn(decodeCommit(baseHeader!, codecs.hash, { lsn: base.lsn, hash: hashOf(base) }));
   }
   const path = pathDown(base.lsn, LSN_ZERO);
   const lsns = path.map(({ lsn }) => lsn);
   const commits = await fetcher.run(loadCommits(frames, lsns), options.signal);
-  let later = proveCommit(frames, commits.get(base.lsn)!, base.hash);
+  let later = proveCommit(frames, commits.get(base.lsn)!, hashOf(base));
   let { step } = path[0]!;
   for (const next of path.slice(1)) {
     const commit = proveCommit(frames, commits.get(next.lsn)!, later.header.jumpHashes[step]!);

@@ -6,7 +6,7 @@ import type { Hash, Lsn, PageCount, StateChecksum, TimeMs } from "../base/brand.
 import { PagefoldError, throwIfAborted } from "../base/errors.ts";
 import { StateChecksumSum } from "../format/checksum.ts";
 import type { DecodedCommit } from "../format/commit-codec.ts";
-import { advance, emptyState, type RemoteState } from "../volume/remote-state.ts";
+import { advance, emptyState, hashOf, type RemoteState } from "../volume/remote-state.ts";
 import { bulkRead } from "./bulk.ts";
 import { fetchChain } from "./chain-fetch.ts";
 import { loadCommits, proveCommit } from "./commit-lookup.ts";
@@ -48,7 +48,7 @@ export async function stateOf(
       details: { volume, lsn },
     });
   }
-  const start = emptyState(replica.manifestHash, replica.manifest.createdAt);
+  const start = emptyState(replica.originHash, replica.manifest.createdAt);
   if (lsn === base.lsn) return base;
   if (lsn === 0) return start;
   const at = lsn as Lsn;
@@ -82,8 +82,10 @@ export async function* walkLog(
   options: Options = {},
 ): AsyncGenerator<LogEntry, void, undefined> {
   const { replica, fetcher, frames } = context;
-  let expected: Hash = replica.state.base.hash;
-  for (let top: number = replica.state.base.lsn; top > 0; top -= LOG_BATCH) {
+  const { base } = replica.state;
+  if (base.lsn === 0) return;
+  let expected = hashOf(base);
+  for (let top: number = base.lsn; top > 0; top -= LOG_BATCH) {
     throwIfAborted(options.signal, "reading the log");
     const lsns: Lsn[] = [];
     for (let lsn = top; lsn > Math.max(0, top - LOG_BATCH); lsn--) lsns.push(lsn as Lsn);

@@ -2,6 +2,7 @@
 import type { Lsn, PageCount, PageIdx, TimeMs } from "../base/brand.ts";
 import { isZeroPage, StateChecksumSum } from "../format/checksum.ts";
 import { PageSet, PageSetBuilder } from "../format/page-set.ts";
+import { cacheHandle } from "../volume/cached-pages.ts";
 import type { MergedCommits } from "../volume/local-commits.ts";
 import type { RemoteState } from "../volume/remote-state.ts";
 import type { ReplicaState } from "../volume/replica.ts";
@@ -59,7 +60,7 @@ export async function removedDigests(
   const pages = overwritten.union(cut).intersect(parent.table.written(parent.pageCount));
   const digester = codecs.hash.pageDigests(replica.manifest.digestSeed);
   const resident = (page: PageIdx, lsn: Lsn, out: Uint8Array, offset: number): boolean => {
-    const bytes = cache.get(replica.handle, page, lsn);
+    const bytes = cache.get(cacheHandle(replica, lsn), page, lsn);
     if (bytes === undefined) return false;
     if (!isZeroPage(bytes)) digester.digestInto(page, bytes, out, offset);
     return true;

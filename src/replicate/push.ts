@@ -7,6 +7,7 @@ import type { Lsn } from "../base/brand.ts";
 import { abortedError, isPagefoldError, PagefoldError } from "../base/errors.ts";
 import { COMMIT_PREFIX_BYTES, commitHeaderLength, decodeCommit } from "../format/commit-codec.ts";
 import { commitKey } from "../format/keys.ts";
+import { forkPoint } from "../format/model.ts";
 import type { IntentRecord } from "../local/replica-records.ts";
 import { assertWritable } from "../remote/writable.ts";
 import { mergeCommits } from "../volume/local-commits.ts";
@@ -248,7 +249,8 @@ function finish(context: ReplicaContext, result: "won" | "lost" | "refused", fai
     learnOwn(context, intent.lsn);
     context.confirmed = true;
     context.onStatus();
-    if (intent.lsn % HINT_EVERY === 0 || intent.lsn === 1) void hint(context, intent.lsn);
+    const isFirst = intent.lsn === forkPoint(replica.manifest) + 1;
+    if (intent.lsn % HINT_EVERY === 0 || isFirst) void hint(context, intent.lsn);
     return { result: "won" };
   }
   log.endPush(replica, outcome);
@@ -270,7 +272,7 @@ function divergedError(context: ReplicaContext, lsn: Lsn, result: "won" | "lost"
       : `another writer created commit ${lsn} of volume ${volume} first; the local commits`;
   return new PagefoldError(
     "diverged",
-    `${what} are kept: reset drops them, after which the changes can be made again on the newest state`,
+    `${what} are kept: reset drops them, after which the changes can be made again on the newest state; fork makes them a volume of their own`,
     { details: { volume, lsn } },
   );
 }

@@ -7,6 +7,7 @@ import { throwIfAborted } from "../base/errors.ts";
 import { isZeroPage } from "../format/checksum.ts";
 import { DIGEST_BYTES, type PageDigester } from "../format/hash.ts";
 import { PageSet } from "../format/page-set.ts";
+import { cacheHandle } from "../volume/cached-pages.ts";
 import type { LocalCommits } from "../volume/local-commits.ts";
 import type { PageTable } from "../volume/page-table.ts";
 import { type BulkOptions, type BulkPages, type BulkSink, bulkRead } from "./bulk.ts";
@@ -74,7 +75,7 @@ async function readLocal(
   for (const page of written) {
     const value = state.table.lookup(page);
     if (value > 0) {
-      const bytes = cache.get(replica.handle, page, value);
+      const bytes = cache.get(cacheHandle(replica, value), page, value);
       if (bytes === undefined) missing.push(page);
       else batch.push({ page, bytes: bytes.slice() });
     } else {

@@ -7,8 +7,10 @@ import type { Recorder } from "../base/recorder.ts";
 import type { Runtime } from "../base/runtime.ts";
 import { PageSet } from "../format/page-set.ts";
 import type { PageCache } from "../local/page-cache.ts";
+import { cacheHandle } from "../volume/cached-pages.ts";
 import type { FetchPlan } from "../volume/fetch-plan.ts";
 import type { PageTable } from "../volume/page-table.ts";
+import type { Replica } from "../volume/replica.ts";
 import type { PageSupply, Snapshot } from "../volume/snapshot.ts";
 import type { FramePlanContext } from "./commit-lookup.ts";
 import type { Fetcher } from "./fetcher.ts";
@@ -27,7 +29,7 @@ export interface FaultEvent {
 }
 
 export interface SupplyOptions {
-  readonly handle: number;
+  readonly replica: Replica;
   readonly context: FramePlanContext;
   readonly cache: PageCache;
   readonly fetcher: Fetcher;
@@ -51,12 +53,12 @@ export class CachingSupply implements PageSupply {
     let failed = true;
     try {
       try {
-        yield* this.#planPages(snapshot, fault.pages);
+        yield* this.#planPages(snapshot, fault.pages, needed);
       } catch (error) {
         // What was read ahead may fail alone: only a page that was asked for must be there.
         const missing = snapshot.missing(firstPage, lastPage);
         if (!missing.isEmpty && fault.pages.size === needed.size) throw error;
-        if (!missing.isEmpty) yield* this.#planPages(snapshot, missing);
+        if (!missing.isEmpty) yield* this.#planPages(snapshot, missing, missing);
       }
       failed = false;
     } finally {
@@ -64,13 +66,29 @@ export class CachingSupply implements PageSupply {
     }
   }
 
-  *#planPages(snapshot: Snapshot, pages: PageSet): FetchPlan<void> {
+  /** @param needed of `pages`, what the caller is about to read */
+  *#planPages(snapshot: Snapshot, pages: PageSet, needed: PageSet): FetchPlan<void> {
     const { context, fetcher } = this.#options;
-    const sink = this.#sink(snapshot.table);
+    const toCache = this.#sink(snapshot.table);
+    const again: (() => void)[] = [];
+    const sink: PageSink = (lsn, group, bytes) => {
+      toCache(lsn, group, bytes);
+      const { pageSize } = snapshot;
+      let offset = 0;
+      for (const page of group) {
+        if (needed.has(page)) {
+          const copy = bytes.slice(offset, offset + pageSize);
+          again.push(() => toCache(lsn, PageSet.of([page]), copy));
+        }
+        offset += pageSize;
+      }
+    };
     const { tasks, zeroed } = yield* resolveFrames(context, wantedPages(snapshot.table, pages));
     sinkZeros(zeroed, snapshot.pageSize, sink);
     const limits = { maxBytes: fetcher.settings.maxRangeBytes, gapBytes: fetcher.settings.gapBytes };
     yield* loadFrames(context, tasks, limits, sink);
+    // In a small cache the pages that came along may have pushed out the ones that they came with, and would the next time, too.
+    for (const put of again) put();
   }
 
   async load(snapshot: Snapshot, pages: PageSet, signal?: AbortSignal): Promise<void> {
@@ -92,9 +110,9 @@ export class CachingSupply implements PageSupply {
   }
 
   async #loadPages(snapshot: Snapshot, pages: PageSet, signal: AbortSignal | undefined): Promise<void> {
-    const { context, fetcher, handle } = this.#options;
+    const { context, fetcher, replica } = this.#options;
     const wanted = wantedPages(snapshot.table, pages);
-    await fetcher.load(String(handle), context, wanted, this.#sink(snapshot.table), signal);
+    await fetcher.load(String(replica.handle), context, wanted, this.#sink(snapshot.table), signal);
   }
 
   #begin(snapshot: Snapshot, needed: PageSet): { pages: PageSet; end: (failed: boolean) => void } {
@@ -128,9 +146,10 @@ export class CachingSupply implements PageSupply {
 
   /** Puts pages into the cache, but not those that a later commit of this state overwrote: nobody would read them. */
   #sink(table: PageTable): PageSink {
-    const { cache, handle, context } = this.#options;
-    const { pageSize } = context.directory.manifest;
+    const { cache, replica } = this.#options;
+    const { pageSize } = replica.manifest;
     return (lsn, pages, bytes) => {
+      const handle = cacheHandle(replica, lsn);
       let offset = 0;
       for (const page of pages) {
         if (table.lookup(page) === lsn) {

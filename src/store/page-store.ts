@@ -6,6 +6,7 @@ import {
   DEFAULT_PAGE_SIZE,
   isPageSize,
   LSN_ZERO,
+  type Lsn,
   MAX_PAGE_SIZE,
   MIN_PAGE_SIZE,
   type VolumeId,
@@ -21,6 +22,8 @@ import { type FrameEncoder, inlineFrameEncoder } from "../format/frame-encoder.t
 import { newId, parseVolumeId } from "../format/ids.ts";
 import { checkTagName, manifestKey } from "../format/keys.ts";
 import { DIGEST_ALGORITHM_BLAKE3, decodeManifest, encodeManifest } from "../format/manifest-codec.ts";
+import { forkPoint } from "../format/model.ts";
+import { type ForkOptions, forkVolume } from "../history/fork.ts";
 import type { BlockFileSystem } from "../local/block-file.ts";
 import { MemoryBlockFileSystem } from "../local/memory-block-file.ts";
 import { PageCache } from "../local/page-cache.ts";
@@ -34,6 +37,7 @@ import { Fetcher } from "../replicate/fetcher.ts";
 import { findHead } from "../replicate/head.ts";
 import { noReadAhead, ReadAhead } from "../replicate/read-ahead.ts";
 import { CachingSupply } from "../replicate/supply.ts";
+import { residentPages } from "../volume/cached-pages.ts";
 import type { Replica } from "../volume/replica.ts";
 import { ReplicaLog } from "../volume/replica-log.ts";
 import { defaultSettings, type StoreSettings } from "./settings.ts";
@@ -184,6 +188,26 @@ export class PageStore {
     if (replica !== undefined) this.#log.addTag(replica, tag);
   }
 
+  /**
+   * Makes a new volume that shares the state of another at one LSN, where this side stands by default: nothing is copied, and LSNs go on from
+   * there. Where it was cut off, running it again finishes it.
+   * @throws `conflict` when the tag names a volume already, `not_found` for an LSN that this side has not seen
+   */
+  async fork(name: string, options: ForkOptions = {}): Promise<Volume> {
+    this.#check();
+    if (options.tag !== undefined) checkTagName(options.tag);
+    const signal = signalOf(options);
+    const parent = await this.volume(name, signal);
+    const context = this.#contexts.get(this.#log.find(parent.id)!)!;
+    const fork = await forkVolume(context, options, {
+      resolve: (tag) => resolveTag(this.#remote, this.#codecs, tag, signal),
+      give: (tag, id) => setTag(this.#remote, this.#codecs, this.#runtime, tag, id, undefined, signal),
+    });
+    if (options.tag !== undefined) this.#log.addTag(fork, options.tag);
+    this.#contexts.get(fork)?.onStatus();
+    return this.#openReplica(await this.#cloneOnce(fork.manifest.volume, signal));
+  }
+
   /** Ids of the volumes that this side follows. */
   local(): VolumeId[] {
     return [...this.#log.all()].map(({ manifest }) => manifest.volume);
@@ -222,9 +246,9 @@ export class PageStore {
   }
 
   async #clone(id: VolumeId, options: Options): Promise<Replica> {
-    const [bytes, head] = await Promise.all([
+    const [bytes, found] = await Promise.all([
       this.#remote.get(manifestKey(id), options),
-      findHead(this.#remote, id, LSN_ZERO, options),
+      findHead(this.#remote, id, { known: LSN_ZERO, forkPoint: LSN_ZERO }, options),
     ]);
     if (bytes === undefined) {
       throw new PagefoldError(
@@ -235,7 +259,11 @@ export class PageStore {
         },
       );
     }
-    decodeManifest(bytes, { volume: id });
+    const point = followable(bytes, id, this.#codecs);
+    const list = this.#remote.capabilities.list;
+    // Of a fork whose commits cannot be listed, the search must begin at the fork point.
+    const search = { known: point, forkPoint: point };
+    const head = found > point || list ? found : await findHead(this.#remote, id, search, options);
     let replica = this.#log.find(id);
     // The log proves the manifest: one that came damaged when a clone was begun never got further.
     if (replica !== undefined && !equalBytes(replica.manifestBytes, bytes)) {
@@ -246,7 +274,7 @@ export class PageStore {
     }
     replica ??= this.#log.addVolume(bytes);
     await this.#openReplica(replica);
-    await pull(this.#contexts.get(replica)!, { ...options, head });
+    await pull(this.#contexts.get(replica)!, { ...options, head: Math.max(head, point) as Lsn });
     return replica;
   }
 
@@ -293,13 +321,12 @@ export class PageStore {
       onCommit: (event) => events.emit("commit", event),
       onStatus: () => {
         if (!events.hears("status")) return;
-        const residentPages = cache.residentPages(replica.handle);
-        events.emit("status", { ...statusOf(context), residentPages });
+        events.emit("status", { ...statusOf(context), residentPages: residentPages(cache, replica) });
       },
     };
     this.#contexts.set(replica, context);
     const supply = new CachingSupply({
-      handle: replica.handle,
+      replica,
       context: frames,
       cache,
       fetcher,
@@ -380,8 +407,22 @@ function equalBytes(a: Uint8Array, b: Uint8Array): boolean {
  * A replica at LSN 0 that has no name yet: its clone was cut off, or is under way, before the log was learned. It must not pass for an empty
  * volume.
  */
-function maybeCutOff({ state, tags }: Replica): boolean {
+function maybeCutOff({ state, tags, manifest }: Replica): boolean {
+  if (state.base.lsn < forkPoint(manifest)) return true;
   return state.base.lsn === 0 && state.commits.length === 0 && state.intent === undefined && tags.size === 0;
+}
+
+/** The fork point of a volume whose manifest proves what it can. @throws `corrupt` */
+function followable(bytes: Uint8Array, id: VolumeId, { hash }: Codecs): Lsn {
+  const manifest = decodeManifest(bytes, { volume: id, hasher: hash });
+  if (manifest.ancestors.length > 0 && manifest.forkHash === undefined) {
+    throw new PagefoldError(
+      "corrupt",
+      `volume ${id} is a fork whose manifest does not name the commit that it starts from; restore the manifest from a copy of the store`,
+      { details: { volume: id } },
+    );
+  }
+  return forkPoint(manifest);
 }
 
 function signalOf(options: Options): Options {

@@ -32,6 +32,7 @@ import {
 } from "../replicate/past.ts";
 import { type PushResult, push } from "../replicate/push.ts";
 import type { FaultEvent } from "../replicate/supply.ts";
+import { residentPages } from "../volume/cached-pages.ts";
 import { LocalCommits } from "../volume/local-commits.ts";
 import { type LocalCommit, shapeOf } from "../volume/replica.ts";
 import { type PageSupply, Snapshot } from "../volume/snapshot.ts";
@@ -147,7 +148,7 @@ export class Volume {
   /** Where this side and the remote stand, as of the last fetch. No request. */
   status(): VolumeStatus {
     const context = this.#open();
-    return { ...statusOf(context), residentPages: context.cache.residentPages(context.replica.handle) };
+    return { ...statusOf(context), residentPages: residentPages(context.cache, context.replica) };
   }
 
   /** Fetches every page of the remote state that the replica stands on, and proves the whole. */

@@ -1,6 +1,7 @@
 /**
  * What is known of a volume's commits beside the page table: their verified hashes, and, bounded, their headers, read indexes
- * and digest areas. Everything here can be forgotten and fetched again; nothing enters before it was verified.
+ * and digest areas. Everything here can be forgotten and fetched again; nothing enters before it was verified. A fork that was made on
+ * this side shares what is known of the commits that it shares.
  */
 import type { Hash, Lsn, VolumeId } from "../base/brand.ts";
 import { PagefoldError } from "../base/errors.ts";
@@ -27,8 +28,15 @@ export const defaultDirectoryLimits: DirectoryLimits = {
   digestBytes: 16 * 2 ** 20,
 };
 
+/** Where commits up to an LSN are known to be the same. */
+export interface Elder {
+  readonly directory: CommitDirectory;
+  readonly through: Lsn;
+}
+
 export class CommitDirectory {
   readonly manifest: Manifest;
+  readonly #elder: Elder | undefined;
   readonly #hashes = new Map<Lsn, Hash>();
   readonly #commits: Lru<Lsn, DecodedCommit>;
   readonly #steps: Lru<Lsn, ChainStep>;
@@ -36,8 +44,9 @@ export class CommitDirectory {
   readonly #indexes: Lru<string, ReadIndex>;
   readonly #digests: Lru<string, Uint8Array>;
 
-  constructor(manifest: Manifest, limits: DirectoryLimits = defaultDirectoryLimits) {
+  constructor(manifest: Manifest, elder?: Elder, limits: DirectoryLimits = defaultDirectoryLimits) {
     this.manifest = manifest;
+    this.#elder = elder;
     this.#commits = new Lru(limits.headerBytes);
     this.#steps = new Lru(limits.headerBytes);
     this.#starts = new Lru(limits.startBytes);
@@ -57,14 +66,15 @@ export class CommitDirectory {
 
   /** The verified hash of a commit that wrote a page of a known state, if it was learned. */
   hash(lsn: Lsn): Hash | undefined {
-    return this.#hashes.get(lsn);
+    return this.#of(lsn).#hashes.get(lsn);
   }
 
   /** @throws `corrupt` when the log named another commit for this LSN before. */
   learnHash(lsn: Lsn, hash: Hash): void {
-    const known = this.#hashes.get(lsn);
+    const hashes = this.#of(lsn).#hashes;
+    const known = hashes.get(lsn);
     if (known === undefined) {
-      this.#hashes.set(lsn, hash);
+      hashes.set(lsn, hash);
     } else if (known !== hash) {
       const { volume } = this.manifest;
       throw new PagefoldError(
@@ -77,28 +87,30 @@ export class CommitDirectory {
 
   /** A commit that was learned, and is the one that the log names where that is known. */
   commit(lsn: Lsn): DecodedCommit | undefined {
-    const commit = this.#commits.get(lsn);
-    const hash = this.#hashes.get(lsn);
+    const commit = this.#of(lsn).#commits.get(lsn);
+    const hash = this.hash(lsn);
     return commit !== undefined && hash !== undefined && commit.hash !== hash ? undefined : commit;
   }
 
   /** `commit` was verified against the log. */
   learn(commit: DecodedCommit): void {
-    this.#commits.set(commit.header.lsn, commit, commit.headerLength);
+    const { lsn } = commit.header;
+    this.#of(lsn).#commits.set(lsn, commit, commit.headerLength);
   }
 
   /** A verified step of the log with as many of its bands as were learned: what later rollups are built from. */
   step(lsn: Lsn): ChainStep | undefined {
-    return this.#steps.get(lsn);
+    return this.#of(lsn).#steps.get(lsn);
   }
 
   learnStep(step: ChainStep): void {
     const { header } = step.commit;
-    const known = this.#steps.get(header.lsn);
+    const steps = this.#of(header.lsn).#steps;
+    const known = steps.get(header.lsn);
     this.learn(step.commit);
     if (known !== undefined && known.rollups.length >= step.rollups.length) return;
     const bands = header.bands.slice(0, step.rollups.length - 1).reduce((sum, band) => sum + band.length, 0);
-    this.#steps.set(header.lsn, step, step.stored.length + bands);
+    steps.set(header.lsn, step, step.stored.length + bands);
   }
 
   /** The first bytes of a commit's object, where they were fetched with its header: a small commit's frames are among them. */
@@ -116,23 +128,24 @@ export class CommitDirectory {
   }
 
   index(lsn: Lsn, segment: number): ReadIndex | undefined {
-    return this.#indexes.get(`${lsn}/${segment}`);
+    return this.#of(lsn).#indexes.get(`${lsn}/${segment}`);
   }
 
   learnIndex(lsn: Lsn, segment: number, index: ReadIndex, cost: number): void {
-    this.#indexes.set(`${lsn}/${segment}`, index, cost);
+    this.#of(lsn).#indexes.set(`${lsn}/${segment}`, index, cost);
   }
 
   digests(lsn: Lsn, segment: number): Uint8Array | undefined {
-    return this.#digests.get(`${lsn}/${segment}`);
+    return this.#of(lsn).#digests.get(`${lsn}/${segment}`);
   }
 
   learnDigests(lsn: Lsn, segment: number, digests: Uint8Array): void {
-    this.#digests.set(`${lsn}/${segment}`, digests, digests.length);
+    this.#of(lsn).#digests.set(`${lsn}/${segment}`, digests, digests.length);
   }
 
-  /** Every known hash: what a replica writes down to be able to resolve its pages after it is reopened. */
-  hashes(): ReadonlyMap<Lsn, Hash> {
-    return this.#hashes;
+  /** The directory that keeps what is known of a commit. */
+  #of(lsn: Lsn): CommitDirectory {
+    const elder = this.#elder;
+    return elder !== undefined && lsn <= elder.through ? elder.directory.#of(lsn) : this;
   }
 }

@@ -10,8 +10,8 @@ import { PageTable } from "./page-table.ts";
 
 export interface RemoteState {
   readonly lsn: Lsn;
-  /** Of the commit at `lsn`; of the manifest at LSN 0. */
-  readonly hash: Hash;
+  /** Of the commit at `lsn`; of the manifest at LSN 0, where a fork has none: its own is in nobody's log. */
+  readonly hash: Hash | undefined;
   readonly pageCount: PageCount;
   /** Exact length in bytes. */
   readonly byteLength: number;
@@ -31,10 +31,17 @@ export interface ChainStep {
   readonly rollups: readonly Rollup[];
 }
 
-export function emptyState(manifestHash: Hash, createdAt: TimeMs): RemoteState {
+/** The hash of a state that others can build on: any but a fork's at LSN 0, where it has no history yet. */
+export function hashOf({ lsn, hash }: RemoteState): Hash {
+  assert(hash !== undefined, `no hash at LSN ${lsn}`);
+  return hash;
+}
+
+/** The state at LSN 0. @param originHash of the volume's manifest; undefined for a fork */
+export function emptyState(originHash: Hash | undefined, createdAt: TimeMs): RemoteState {
   return {
     lsn: 0 as Lsn,
-    hash: manifestHash,
+    hash: originHash,
     pageCount: 0 as PageCount,
     byteLength: 0,
     stateChecksum: 0n as StateChecksum,

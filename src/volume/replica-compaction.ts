@@ -5,6 +5,7 @@
 import { assert } from "../base/assert.ts";
 import type { Hash, Lsn } from "../base/brand.ts";
 import { encodeRollup } from "../format/rollup-codec.ts";
+import { encodePlanRecord, encodeSharesRecord } from "../local/fork-records.ts";
 import type { RecordRef } from "../local/record-log.ts";
 import {
   encodeIntentRecord,
@@ -14,6 +15,7 @@ import {
   encodeVolumeRecord,
   RecordType,
   type SyncRecord,
+  setRecordHandle,
 } from "../local/replica-records.ts";
 import type { Replica, StoredBatch } from "./replica.ts";
 
@@ -31,7 +33,7 @@ export interface LiveRecords {
   readonly uncommitted: Iterable<StoredBatch>;
   /** Batches that only open snapshots still read. */
   readonly held: Iterable<StoredBatch>;
-  /** The payload of the record that a batch is in. */
+  /** The payload of the record that a batch is in, for the caller to keep and to change. */
   payload(batch: StoredBatch): Uint8Array;
 }
 
@@ -41,15 +43,22 @@ export function writeLive(live: LiveRecords, append: AppendRecord): Map<StoredBa
   for (const replica of live.replicas) {
     const { handle, state } = replica;
     append(RecordType.volume, [encodeVolumeRecord({ handle, manifest: replica.manifestBytes })]);
+    if (replica.shared.length > 0) {
+      append(RecordType.shares, [encodeSharesRecord({ handle, shared: replica.shared })]);
+    }
     for (const tag of replica.tags) append(RecordType.tag, [encodeTagRecord({ handle, tag })]);
     if (state.baseHeader !== undefined)
       append(RecordType.sync, [encodeSyncRecord(wholeSync(replica, state.baseHeader))]);
     for (const commit of state.commits) {
-      // All but the last were spilled; the last is the commit record itself. Records are copied as they stand.
+      // All but the last were spilled; the last is the commit record itself. A fork's may still be its parent's records.
       for (const batch of commit.batches) {
         const type = batch === commit.batches.at(-1) ? RecordType.commit : RecordType.spill;
-        moved.set(batch, { ref: append(type, [live.payload(batch)]), dataOffset: batch.dataOffset });
+        const payload = setRecordHandle(live.payload(batch), handle);
+        moved.set(batch, { ref: append(type, [payload]), dataOffset: batch.dataOffset });
       }
+    }
+    if (state.forkPlan !== undefined) {
+      append(RecordType.plan, [encodePlanRecord({ handle, plan: state.forkPlan })]);
     }
     if (state.intent !== undefined) append(RecordType.intent, [encodeIntentRecord(state.intent)]);
   }

@@ -11,6 +11,7 @@ import type { Codecs } from "../format/codecs.ts";
 import type { PageSet } from "../format/page-set.ts";
 import { encodeRollup } from "../format/rollup-codec.ts";
 import type { BlockFileSystem } from "../local/block-file.ts";
+import { encodeForkRecord, encodePlanRecord, type ForkPlan } from "../local/fork-records.ts";
 import { RecordLog, type RecordRef } from "../local/record-log.ts";
 import {
   encodeCommitRecord,
@@ -99,14 +100,29 @@ export class ReplicaLog {
 
   /** Follows a volume from now on, at LSN 0. */
   addVolume(manifest: Uint8Array): Replica {
-    let handle: number;
-    do {
-      const random = this.#options.runtime.randomBytes(new Uint8Array(4));
-      handle = new DataView(random.buffer, random.byteOffset).getUint32(0);
-    } while (handle === 0 || this.#table.has(handle));
+    const handle = this.#newHandle();
     this.#append(RecordType.volume, [encodeVolumeRecord({ handle, manifest })]);
     this.#log.flush();
     return this.#table.learnVolume(handle, manifest);
+  }
+
+  /** Remembers that a fork was begun, or that it was given up, so that running it again finishes it. */
+  planFork(parent: Replica, plan: ForkPlan | undefined): void {
+    this.#append(RecordType.plan, [encodePlanRecord({ handle: parent.handle, plan })]);
+    this.#log.flush();
+    this.#table.learnPlan(parent, plan);
+  }
+
+  /**
+   * A fork exists: follows it from now on, where this store does not already, and makes the parent's local commits up to `throughSequence`
+   * (0: none) the fork's. One record, so that at no time they are nobody's or both's; nothing is copied.
+   */
+  addFork(parent: Replica, manifest: Uint8Array, volume: VolumeId, throughSequence: number): Replica {
+    const handle = this.find(volume)?.handle ?? this.#newHandle();
+    const record = { parent: parent.handle, handle, throughSequence, manifest };
+    this.#append(RecordType.fork, [encodeForkRecord(record)]);
+    this.#log.flush();
+    return this.#table.learnFork(record);
   }
 
   /** From now on `tag` names this volume and no other. */
@@ -266,6 +282,14 @@ export class ReplicaLog {
 
   async close(): Promise<void> {
     await this.#log.close();
+  }
+
+  #newHandle(): number {
+    for (;;) {
+      const random = this.#options.runtime.randomBytes(new Uint8Array(4));
+      const handle = new DataView(random.buffer, random.byteOffset).getUint32(0);
+      if (handle !== 0 && !this.#table.has(handle)) return handle;
+    }
   }
 
   #append(type: number, parts: readonly Uint8Array[]): RecordRef {

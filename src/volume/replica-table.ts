@@ -8,9 +8,15 @@ import { PagefoldError } from "../base/errors.ts";
 import { type DecodedCommit, decodeCommit } from "../format/commit-codec.ts";
 import type { Hasher } from "../format/hash.ts";
 import { bandInterval } from "../format/jumps.ts";
-import { decodeManifest } from "../format/manifest-codec.ts";
 import { PageSet } from "../format/page-set.ts";
 import { decodeRollup, rollupOfCommit } from "../format/rollup-codec.ts";
+import {
+  decodeForkRecord,
+  decodePlanRecord,
+  decodeSharesRecord,
+  type ForkPlan,
+  type ForkRecord,
+} from "../local/fork-records.ts";
 import type { RecordRef } from "../local/record-log.ts";
 import {
   type CommitRecord,
@@ -28,10 +34,9 @@ import {
   type PageBatch,
   RecordType,
 } from "../local/replica-records.ts";
-import { CommitDirectory } from "./commit-directory.ts";
-import { LocalCommits } from "./local-commits.ts";
-import { advance, type ChainStep, emptyState, stateAt } from "./remote-state.ts";
-import { type LocalCommit, overlay, type Replica, type ReplicaState, type StoredBatch } from "./replica.ts";
+import { newReplica } from "./new-replica.ts";
+import { advance, type ChainStep, emptyState, type RemoteState, stateAt } from "./remote-state.ts";
+import { type LocalCommit, overlay, type Replica, type StoredBatch } from "./replica.ts";
 
 export class ReplicaTable {
   readonly #hash: Hasher;
@@ -134,6 +139,19 @@ export class ReplicaTable {
         this.dropCommits(this.#replica(handle), throughSequence);
         return;
       }
+      case RecordType.plan: {
+        const { handle, plan } = decodePlanRecord(payload);
+        this.learnPlan(this.#replica(handle), plan);
+        return;
+      }
+      case RecordType.fork:
+        this.learnFork(decodeForkRecord(payload));
+        return;
+      case RecordType.shares: {
+        const { handle, shared } = decodeSharesRecord(payload);
+        this.#replica(handle).shared = shared;
+        return;
+      }
       case RecordType.forget:
         this.forget(decodeForgetRecord(payload));
         return;
@@ -164,7 +182,7 @@ export class ReplicaTable {
     replica.directory.learnHash(commit.header.lsn, commit.hash);
     replica.directory.learn(commit);
     const from = record.whole
-      ? emptyState(replica.manifestHash, replica.manifest.createdAt)
+      ? emptyState(replica.originHash, replica.manifest.createdAt)
       : replica.state.base;
     const base = advance(from, [
       { commit, stored: record.header, from: from.lsn, rollups: rollups.reverse() },
@@ -185,30 +203,38 @@ export class ReplicaTable {
 
   /** A volume that this store follows from now on, at LSN 0. */
   learnVolume(handle: number, manifestBytes: Uint8Array): Replica {
-    const manifest = decodeManifest(manifestBytes);
-    const manifestHash = this.#hash.blake3(manifestBytes);
-    const base = emptyState(manifestHash, manifest.createdAt);
-    const state: ReplicaState = {
-      base,
-      baseHeader: undefined,
-      commits: LocalCommits.none,
-      table: base.table,
-      intent: undefined,
-      nextSequence: 1,
-      epoch: 0,
-    };
-    const directory = new CommitDirectory(manifest);
-    const replica: Replica = {
-      handle,
-      manifest,
-      manifestHash,
-      manifestBytes,
-      directory,
-      tags: new Set(),
-      state,
-    };
+    const replica = newReplica(handle, manifestBytes, this.#hash);
     this.#replicas.set(handle, replica);
     return replica;
+  }
+
+  /** A fork was made: it is followed from now on, where it was not already, and takes the parent's local commits over that it is said to. */
+  learnFork(record: ForkRecord): Replica {
+    const parent = this.#replica(record.parent);
+    let fork = this.#replicas.get(record.handle);
+    if (fork === undefined) {
+      fork = newReplica(record.handle, record.manifest, this.#hash, parent);
+      this.#replicas.set(record.handle, fork);
+    }
+    parent.state = { ...parent.state, forkPlan: undefined };
+    const commits = parent.state.commits.through(record.throughSequence);
+    if (commits.length === 0) return fork;
+    const { state } = fork;
+    assert(state.commits.length === 0 && state.base.lsn === parent.state.base.lsn, "a fork on other ground");
+    fork.state = {
+      ...state,
+      commits,
+      table: commits === parent.state.commits ? parent.state.table : overlay(state.base.table, commits),
+      nextSequence: parent.state.nextSequence,
+      epoch: state.epoch + 1,
+    };
+    this.dropCommits(parent, record.throughSequence);
+    return fork;
+  }
+
+  /** A fork was begun, or (undefined) given up. */
+  learnPlan(replica: Replica, forkPlan: ForkPlan | undefined): void {
+    replica.state = { ...replica.state, forkPlan };
   }
 
   /** From now on the tag names this volume and no other. */
@@ -218,7 +244,7 @@ export class ReplicaTable {
   }
 
   /** The replica stands on another remote commit; its local commits are laid over it. */
-  move(replica: Replica, base: ReplicaState["base"], header: Uint8Array): void {
+  move(replica: Replica, base: RemoteState, header: Uint8Array): void {
     const { state } = replica;
     const table = overlay(base.table, state.commits);
     replica.state = { ...state, base, baseHeader: header, table, epoch: state.epoch + 1 };

@@ -5,6 +5,7 @@
 import type { Hash, PageCount, TimeMs } from "../base/brand.ts";
 import type { Manifest } from "../format/model.ts";
 import type { PageSet } from "../format/page-set.ts";
+import type { ForkPlan, SharedPages } from "../local/fork-records.ts";
 import type { RecordRef } from "../local/record-log.ts";
 import type { IntentRecord } from "../local/replica-records.ts";
 import type { CommitDirectory } from "./commit-directory.ts";
@@ -47,6 +48,8 @@ export interface ReplicaState {
   readonly table: PageTable;
   /** A push whose outcome is not known yet. */
   readonly intent: IntentRecord | undefined;
+  /** A fork of this volume that was begun and is not known to be made. */
+  readonly forkPlan: ForkPlan | undefined;
   readonly nextSequence: number;
   /** Grows whenever the content that a reader sees changes; a push changes where pages are, not what they say. */
   readonly epoch: number;
@@ -57,10 +60,13 @@ export interface Replica {
   /** Names the volume in the local log and the page cache: random, so that a lost log never meets an old cache. */
   readonly handle: number;
   readonly manifest: Manifest;
-  readonly manifestHash: Hash;
+  /** What stands for "commit 0" in its log: the manifest's hash. Of a fork it is not known; its manifest proves the fork point instead. */
+  readonly originHash: Hash | undefined;
   readonly manifestBytes: Uint8Array;
   readonly directory: CommitDirectory;
   readonly tags: Set<string>;
+  /** Of a fork made here: whose cached pages it reads, parent first, LSNs not rising. Empty for others. */
+  shared: readonly SharedPages[];
   state: ReplicaState;
 }
 

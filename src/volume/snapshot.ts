@@ -7,6 +7,7 @@ import type { Lsn, PageCount } from "../base/brand.ts";
 import { PagefoldError, throwIfAborted } from "../base/errors.ts";
 import { PageSet } from "../format/page-set.ts";
 import type { PageCache } from "../local/page-cache.ts";
+import { cacheHandle } from "./cached-pages.ts";
 import type { FetchPlan, PageView } from "./fetch-plan.ts";
 import type { LocalCommits } from "./local-commits.ts";
 import type { PageTable } from "./page-table.ts";
@@ -120,7 +121,8 @@ export class Snapshot implements PageView {
   isResident(page: number): boolean {
     if (page > this.pageCount) return true;
     const value = this.table.lookup(page);
-    return value <= 0 || this.context.cache.has(this.context.replica.handle, page, value);
+    const { cache, replica } = this.context;
+    return value <= 0 || cache.has(cacheHandle(replica, value), page, value);
   }
 
   /** The pages of a range that must be fetched first. */
@@ -129,8 +131,9 @@ export class Snapshot implements PageView {
     const pages: number[] = [];
     for (const run of this.table.runs(firstPage, Math.min(lastPage, this.pageCount))) {
       if (run.value <= 0) continue;
+      const handle = cacheHandle(replica, run.value);
       for (let page = run.first; page <= run.last; page++) {
-        if (!cache.has(replica.handle, page, run.value)) pages.push(page);
+        if (!cache.has(handle, page, run.value)) pages.push(page);
       }
     }
     return PageSet.of(pages);
@@ -200,7 +203,7 @@ export class Snapshot implements PageView {
     const { context } = this;
     const value = this.table.lookup(page);
     if (value > 0) {
-      const bytes = context.cache.get(context.replica.handle, page, value);
+      const bytes = context.cache.get(cacheHandle(context.replica, value), page, value);
       if (bytes === undefined) return false;
       into.set(into.length === this.pageSize ? bytes : bytes.subarray(start, start + into.length));
     } else if (value === 0) {

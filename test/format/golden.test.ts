@@ -27,7 +27,7 @@ import {
   goldenTag,
   makeGoldenCommit,
 } from "./golden.ts";
-import { codecs, pageBytes, sampleManifest, sampleRollup } from "./support.ts";
+import { codecs, pageBytes, sampleForkManifest, sampleManifest, sampleRollup } from "./support.ts";
 
 const { hash } = codecs;
 const read = (name: string): Uint8Array => new Uint8Array(readFileSync(new URL(name, goldenDirectory)));
@@ -64,6 +64,7 @@ describe("golden files of version 1", () => {
 
   it("manifest, tags, head hint, page sets, rollup", () => {
     expect(decodeManifest(read("v1-manifest.bin"))).toEqual(sampleManifest);
+    expect(decodeManifest(read("v1-manifest-fork.bin"), { hasher: hash })).toEqual(sampleForkManifest);
     expect(decodeTag(read("v1-tag.bin"), hash)).toEqual(goldenTag);
     expect(decodeTag(read("v1-tag-removed.bin"), hash)).toEqual({ ...goldenTag, volume: undefined });
     expect(decodeHeadHint(read("v1-head.bin"))).toBe(goldenHead);

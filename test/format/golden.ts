@@ -13,7 +13,16 @@ import { encodePageSet } from "../../src/format/page-set-codec.ts";
 import { encodeRollup } from "../../src/format/rollup-codec.ts";
 import { inlineFrameEncoder, SegmentWriter } from "../../src/format/segment-writer.ts";
 import { encodeTag } from "../../src/format/tag-codec.ts";
-import { codecs, pageBytes, sampleCommit, sampleManifest, someBytes, someHash, someId } from "./support.ts";
+import {
+  codecs,
+  pageBytes,
+  sampleCommit,
+  sampleForkManifest,
+  sampleManifest,
+  someBytes,
+  someHash,
+  someId,
+} from "./support.ts";
 
 export const goldenDirectory = new URL("../fixtures/golden/", import.meta.url);
 
@@ -95,6 +104,7 @@ export async function goldenFiles(): Promise<ReadonlyMap<string, Uint8Array>> {
   const removed = { volume: undefined as VolumeId | undefined, time: goldenTag.time };
   return new Map([
     ["v1-manifest.bin", encodeManifest(sampleManifest)],
+    ["v1-manifest-fork.bin", encodeManifest(sampleForkManifest, codecs.hash)],
     ["v1-commit.bin", commit.bytes],
     ["v1-rollup-apart.bin", concatBytes(commit.apart)],
     ["v1-segment.bin", (await makeGoldenSegment()).bytes],

@@ -3,7 +3,7 @@ import fc from "fast-check";
 import { describe, expect, it } from "vitest";
 import type { Lsn, TimeMs, VolumeId } from "../../src/base/brand.ts";
 import { isPagefoldError, PagefoldError } from "../../src/base/errors.ts";
-import { corruptError } from "../../src/format/bytes.ts";
+import { corruptError, fromHex } from "../../src/format/bytes.ts";
 import { decodeHeadHint, encodeHeadHint, HEAD_HINT_BYTES } from "../../src/format/head-codec.ts";
 import { decodeManifest, encodeManifest } from "../../src/format/manifest-codec.ts";
 import type { Manifest } from "../../src/format/model.ts";
@@ -13,8 +13,10 @@ import {
   expectEveryDamageNoticed,
   expectTotal,
   property,
+  sampleForkManifest,
   sampleManifest,
   someBytes,
+  someHash,
   someId,
 } from "./support.ts";
 
@@ -37,14 +39,19 @@ describe("manifest", () => {
         createdAt: fc.maxSafeNat(),
         compatible: fc.nat(0xffff_ffff),
         forks: fc.array(fc.maxSafeNat(), { maxLength: 5 }),
+        proves: fc.boolean(),
       })
       .map(
-        ({ seed, pageSize, createdAt, compatible, forks }): Manifest => ({
+        ({ seed, pageSize, createdAt, compatible, forks, proves }): Manifest => ({
           ...sampleManifest,
           volume: someId<VolumeId>(seed + 100),
           pageSize,
           createdAt: createdAt as TimeMs,
-          features: { compatible, incompatible: 0 },
+          features: {
+            compatible: compatible - (compatible % 2) + (proves && forks.length > 0 ? 1 : 0),
+            incompatible: 0,
+          },
+          ...(proves && forks.length > 0 ? { forkHash: someHash(seed) } : {}),
           digestSeed: someBytes(16, seed),
           ancestors: forks
             .map((lsn) => Math.max(1, lsn) as Lsn)
@@ -53,9 +60,11 @@ describe("manifest", () => {
         }),
       );
     property(manifests, (manifest) => {
-      const bytes = encodeManifest(manifest);
-      expect(decodeManifest(bytes, { volume: manifest.volume })).toEqual(manifest);
-      expect(encodeManifest(decodeManifest(bytes))).toEqual(bytes);
+      const bytes = encodeManifest(manifest, hash);
+      const { volume } = manifest;
+      // An object with features of later versions has more to say than this one writes.
+      expect(decodeManifest(bytes, { volume, hasher: hash })).toEqual(manifest);
+      expect(encodeManifest(decodeManifest(bytes), hash)).toEqual(bytes);
     });
   });
 
@@ -67,6 +76,30 @@ describe("manifest", () => {
       if (hash.blake3(bytes) !== proof) throw corruptError("a manifest", "hash");
     });
     expectTotal((bytes) => decodeManifest(bytes), [valid]);
+  });
+
+  it("a fork's finds every damage to itself, as no other object names its hash", () => {
+    const valid = encodeManifest(sampleForkManifest, hash);
+    expectEveryDamageNoticed(valid, (bytes) => {
+      const { forkHash } = decodeManifest(bytes, { hasher: hash });
+      // Whoever follows a fork refuses one that proves nothing.
+      if (forkHash === undefined) throw corruptError("a manifest", "no proof");
+    });
+    expectTotal((bytes) => decodeManifest(bytes, { hasher: hash }), [valid]);
+    const later = { ...sampleForkManifest, features: { compatible: 5, incompatible: 0 } };
+    const longer = encodeManifest(later, hash);
+    longer[longer.length - 49] = 51;
+    const checked = longer.subarray(0, -16);
+    const whole = Uint8Array.from([...checked, ...fromHex(hash.frameHash(checked)), 7, 8, 9]);
+    expect(decodeManifest(whole, { hasher: hash })).toMatchObject({
+      forkHash: sampleForkManifest.forkHash,
+    });
+    const orphan = encodeManifest({ ...sampleManifest, ancestors: [] });
+    orphan[24] = 1;
+    expect(refused(orphan)).toMatch(/without ancestors/);
+    const short = encodeManifest(sampleManifest);
+    short[24] = 1;
+    expect(refused(short)).toMatch(/the proof of a fork in 0 bytes/);
   });
 
   it("says what is wrong", () => {

@@ -157,6 +157,13 @@ export const sampleManifest: Manifest = {
   encryption: new Uint8Array(0),
 };
 
+/** A fork that proves itself. */
+export const sampleForkManifest: Manifest = {
+  ...sampleManifest,
+  features: { compatible: 1, incompatible: 0 },
+  forkHash: someHash(6),
+};
+
 export interface SampleCommit {
   readonly header: CommitHeader;
   readonly bands: readonly Uint8Array[];
