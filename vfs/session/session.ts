@@ -9,8 +9,10 @@ import type { MemoryRecorder } from "../../src/base/recorder.ts";
 import type { Volume } from "../../src/store/volume.ts";
 import type { FetchPlan } from "../../src/volume/fetch-plan.ts";
 import type { Snapshot } from "../../src/volume/snapshot.ts";
+import type { CommitResult } from "../../src/volume/transaction.ts";
 import type { FaultBridge } from "../bridge/bridge.ts";
 import { Connection, type SqlRows } from "../sqlite/connection.ts";
+import type { DatabaseFile } from "../sqlite/database-file.ts";
 import { type PragmaContext, runPragma, unknownPragma } from "../sqlite/pagefold-pragmas.ts";
 import { installVfs, type PagefoldVfs } from "../sqlite/pagefold-vfs.ts";
 import { fixedView, type ViewSource } from "../sqlite/view-source.ts";
@@ -190,7 +192,7 @@ export class Session {
     return Connection.open(this.#parts.sqlite3, this.#vfs, fileName, {
       readOnly,
       busyTimeoutMs: this.#busyTimeoutMs,
-      control: (name, value) => this.#control(name, value),
+      control: (name, value, file) => this.#control(name, value, file),
       openVolume: async (name) => {
         await this.#parts.store.volume(name.replace(/^\/+/, ""));
       },
@@ -206,7 +208,6 @@ export class Session {
     const volume = this.#volume;
     this.#stopListening.push(
       volume.on("commit", ({ where, lsn, changedPages }) => {
-        if (where === "local") this.#noteCommit(lsn, changedPages);
         emit({ name: "commit", event: { where, lsn, changedPages } });
         this.#live.check();
       }),
@@ -218,23 +219,24 @@ export class Session {
     );
   }
 
-  #noteCommit(lsn: number, changedPages: number): void {
+  /** Of this session's own: others may write to the same volume. */
+  #noteCommit(volume: Volume, { lsn, sequence, changedPages }: CommitResult): void {
+    if (sequence === undefined || volume !== this.#volume) return;
     const durable =
       this.#main.connection.file.durability !== "relaxed" && this.#parts.store.settings.durability === "full";
-    const sequence = this.#volume.lastSequence;
     this.#lastCommit = { where: "local", sequence, lsn, changedPages, durable };
   }
 
   async #execute(request: SessionCalls["execute"]["request"], context: CallContext): Promise<ExecuteReply> {
     const { recorder } = this.#parts;
-    const before = recorder.get("sql.fault.count");
-    const commitBefore = this.#lastCommit;
-    const results = await this.#queue(request).run(request.transaction, context, (connection) =>
-      connection.run(request.sql, request.parameters),
-    );
-    const commit = this.#lastCommit;
-    const faults = recorder.get("sql.fault.count") - before;
-    return { results, faults, ...(commit === undefined || commit === commitBefore ? {} : { commit }) };
+    return this.#queue(request).run(request.transaction, context, async (connection) => {
+      const before = recorder.get("sql.fault.count");
+      const commitBefore = this.#lastCommit;
+      const results = await connection.run(request.sql, request.parameters);
+      const commit = this.#lastCommit;
+      const faults = recorder.get("sql.fault.count") - before;
+      return { results, faults, ...(commit === undefined || commit === commitBefore ? {} : { commit }) };
+    });
   }
 
   async #end(
@@ -326,14 +328,13 @@ export class Session {
     };
   }
 
-  async #control(name: string, value: string | undefined): Promise<SqlRows> {
+  async #control(name: string, value: string | undefined, file: DatabaseFile): Promise<SqlRows> {
     const { store, exportTo } = this.#parts;
-    const { file } = this.#main.connection;
     const context: PragmaContext = { store, file, sourceOf: (volume) => this.#sourceOf(volume), exportTo };
     const answer = runPragma(context, name, value);
     if (answer === undefined) throw unknownPragma(name);
     const rows = typeof answer === "function" ? await answer() : answer;
-    this.#follow(file.source);
+    if (file === this.#main.connection.file) this.#follow(file.source);
     return rows;
   }
 
@@ -356,7 +357,10 @@ export class Session {
   #sourceOf(volume: Volume): VolumeSource {
     let source = this.#sources.get(volume);
     if (source === undefined) {
-      source = new VolumeSource(volume, { readOnly: this.#parts.request.readOnly === true });
+      source = new VolumeSource(volume, {
+        readOnly: this.#parts.request.readOnly === true,
+        onCommit: (result) => this.#noteCommit(volume, result),
+      });
       this.#sources.set(volume, source);
     }
     return source;

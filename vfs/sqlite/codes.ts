@@ -46,6 +46,7 @@ export const LOCK_SHARED = 1;
 export const LOCK_RESERVED = 2;
 
 /** What xFileControl is asked. */
+export const FCNTL_FILE_POINTER = 7;
 export const FCNTL_PRAGMA = 14;
 export const FCNTL_SYNC = 21;
 export const FCNTL_COMMIT_PHASETWO = 22;

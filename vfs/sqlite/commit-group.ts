@@ -3,14 +3,14 @@
  * one (SYNC for each, then COMMIT_PHASETWO for each), or, with a super-journal, by deleting that; whichever comes first commits every
  * file that was synced, together, in one local log record. Only one connection of a wasm instance is ever within a commit.
  */
-import { commitTogether, type Transaction } from "../../src/volume/transaction.ts";
+import { type CommitResult, commitTogether, type Transaction } from "../../src/volume/transaction.ts";
 
 /** A file with staged changes. */
 export interface StagedFile {
   /** Its transaction, ready to be committed; undefined where there is nothing to commit. */
   prepare(): Transaction | undefined;
   /** What `prepare` gave is a local commit now. */
-  committed(): void;
+  committed(result: CommitResult): void;
   /** Committing failed and nothing of it is left: the transaction has ended. */
   dropped(): void;
 }
@@ -37,12 +37,13 @@ export class CommitGroup {
       const transaction = file.prepare();
       return transaction === undefined ? [] : [{ file, transaction }];
     });
+    let results: CommitResult[];
     try {
-      commitTogether(ready.map(({ transaction }) => transaction));
+      results = commitTogether(ready.map(({ transaction }) => transaction));
     } catch (error) {
       for (const { file } of ready) file.dropped();
       throw error;
     }
-    for (const { file } of ready) file.committed();
+    for (const [i, { file }] of ready.entries()) file.committed(results[i] as CommitResult);
   }
 }

@@ -6,10 +6,11 @@ import type { Sqlite3Static } from "@sqlite.org/sqlite-wasm";
 import { isPagefoldError, PagefoldError } from "../../src/base/errors.ts";
 import { systemRuntime } from "../../src/base/runtime.ts";
 import type { SqliteCalls } from "./calls.ts";
-import { OK, OPEN_CREATE, OPEN_READONLY, OPEN_READWRITE } from "./codes.ts";
+import { FCNTL_FILE_POINTER, OK, OPEN_CREATE, OPEN_READONLY, OPEN_READWRITE } from "./codes.ts";
 import type { DatabaseFile } from "./database-file.ts";
 import { errorOf } from "./errors.ts";
 import { exportsOf, type SqliteExports } from "./exports.ts";
+import { asSqliteAnswers } from "./file-pragmas.ts";
 import type { PagefoldVfs } from "./pagefold-vfs.ts";
 import { ParameterSource } from "./parameters.ts";
 import { Statement, type StatementHost, succeeded } from "./statement.ts";
@@ -33,8 +34,8 @@ export interface ConnectionOptions {
   readonly readOnly?: boolean;
   /** How long a statement outside of a transaction waits for another writer, milliseconds. Default 0. */
   readonly busyTimeoutMs?: number;
-  /** SQL text of a `PRAGMA pagefold_…` statement → its rows. Without it SQLite passes them to the VFS. */
-  readonly control?: (name: string, value: string | undefined) => Promise<SqlRows>;
+  /** A `PRAGMA pagefold_…` statement and the file that it is about → its rows. Without it SQLite passes them to the VFS. */
+  readonly control?: (name: string, value: string | undefined, file: DatabaseFile) => Promise<SqlRows>;
   /** Tried once where opening a file (ATTACH) failed because its volume was not open: opens it. */
   readonly openVolume?: (name: string) => Promise<void>;
 }
@@ -44,7 +45,7 @@ const PREPARE_PERSISTENT = 1;
 const BUSY_RETRY_MS = 5;
 /** `PRAGMA pagefold_x`, `PRAGMA main.pagefold_x = 'value'` or `PRAGMA pagefold_x(value)` at the start of what is left of the SQL. */
 const CONTROL =
-  /^\s*PRAGMA\s+(?:\w+\s*\.\s*)?(pagefold_\w+)\s*(?:=\s*('(?:[^']|'')*'|"[^"]*"|[^;'"\s()]+)|\(\s*('(?:[^']|'')*'|"[^"]*"|[^;'"\s()]+)\s*\))?\s*(?:;|$)/i;
+  /^\s*PRAGMA\s+(?:(\w+|"[^"]+"|\[[^\]]+\]|`[^`]+`)\s*\.\s*)?(pagefold_\w+)\s*(?:=\s*('(?:[^']|'')*'|"[^"]*"|[^;'"\s()]+)|\(\s*('(?:[^']|'')*'|"[^"]*"|[^;'"\s()]+)\s*\))?\s*(?:;|$)/i;
 
 export class Connection {
   readonly #sqlite3: Sqlite3Static;
@@ -154,7 +155,7 @@ export class Connection {
         let reusable = false;
         try {
           statement.bind(source);
-          results.push(await this.#runStatement(statement));
+          results.push(asSqliteAnswers(rest, await this.#runStatement(statement)));
           reusable = isWhole;
         } finally {
           if (reusable) {
@@ -256,12 +257,32 @@ export class Connection {
   }
 
   async #control(match: RegExpExecArray): Promise<SqlRows> {
-    const [, name = "", equals, parentheses] = match;
+    const [, schema, name = "", equals, parentheses] = match;
+    const file = schema === undefined ? this.file : this.#fileOf(schema.replace(/^["[`]|["\]`]$/g, ""));
     return (
-      this.#options.control?.(name.toLowerCase(), unquoted(equals ?? parentheses)) ?? {
+      this.#options.control?.(name.toLowerCase(), unquoted(equals ?? parentheses), file) ?? {
         columns: [],
         rows: [],
       }
+    );
+  }
+
+  /** The file of a database by the name under which it is attached. */
+  #fileOf(schema: string): DatabaseFile {
+    const { wasm } = this.#sqlite3;
+    const pSchema = wasm.allocCString(schema, false);
+    const pOut = wasm.alloc(4);
+    try {
+      wasm.pokePtr(pOut, 0);
+      this.#exports.sqlite3_file_control(this.#db, pSchema, FCNTL_FILE_POINTER, pOut);
+      const file = this.#vfs.inner.databaseAt(wasm.peekPtr(pOut));
+      if (file !== undefined) return file;
+    } finally {
+      for (const pointer of [pSchema, pOut]) wasm.dealloc(pointer);
+    }
+    throw new PagefoldError(
+      "invalid",
+      `no volume is attached as "${schema}"; PRAGMA database_list says what is`,
     );
   }
 

@@ -6,7 +6,7 @@
 import { assert } from "../../src/base/assert.ts";
 import { isPagefoldError, PagefoldError } from "../../src/base/errors.ts";
 import type { FetchPlan, PageView } from "../../src/volume/fetch-plan.ts";
-import type { Transaction } from "../../src/volume/transaction.ts";
+import type { CommitResult, Transaction } from "../../src/volume/transaction.ts";
 import { BUSY, BUSY_SNAPSHOT, IOERR_SHORT_READ, LOCK_NONE, LOCK_RESERVED, OK, READONLY } from "./codes.ts";
 import type { CommitGroup, StagedFile } from "./commit-group.ts";
 import { MISS, type VfsFile } from "./vfs-file.ts";
@@ -196,11 +196,11 @@ export class DatabaseFile implements VfsFile, StagedFile {
     return transaction;
   }
 
-  committed(): void {
+  committed(result: CommitResult): void {
     const transaction = this.#transaction;
     assert(transaction !== undefined, "committed without a transaction");
     this.#transaction = undefined;
-    this.#source.writer?.committed();
+    this.#source.writer?.committed(result);
     // SQLite may keep its SHARED lock for other statements: they go on from what was just written.
     this.#releaseView();
     const view = this.#source.acquire();

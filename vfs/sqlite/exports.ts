@@ -41,6 +41,7 @@ export interface SqliteExports {
   sqlite3_changes64(db: number): bigint;
   sqlite3_total_changes64(db: number): bigint;
   sqlite3_last_insert_rowid(db: number): bigint;
+  sqlite3_file_control(db: number, schema: number, operation: number, argument: number): number;
   sqlite3_extended_result_codes(db: number, on: number): number;
   sqlite3_progress_handler(db: number, operations: number, handler: number, argument: number): void;
 }

@@ -3,6 +3,7 @@
  * on a volume. docs/sqlite.md says what each answers.
  */
 import type { DatabaseFile } from "./database-file.ts";
+import type { SqlValue } from "./values.ts";
 
 /** Answers a `pagefold_…` pragma as one text, or says how to: a function where that waits. Undefined where there is no such pragma. */
 export type PragmaHandler = (
@@ -14,6 +15,7 @@ export type PragmaHandler = (
 /** Undefined: SQLite is to handle it. A row is returned where there is `text`. */
 export type PragmaAnswer = { readonly text?: string } | undefined;
 
+const ANSWERED_HERE = /^\s*PRAGMA\s+(?:\w+\s*\.\s*)?(journal_mode|locking_mode|synchronous)\b/i;
 const JOURNAL_MODES = new Set(["delete", "truncate", "persist", "memory"]);
 
 /** What is answered for SQLite's own pragmas, which never wait. */
@@ -40,6 +42,20 @@ export function answerStandardPragma(
     default:
       return undefined;
   }
+}
+
+/**
+ * What a file answers, SQLite hands on as text in a column that is named after it. This makes of it what SQLite answers of its own accord: a column
+ * with the pragma's name, a number where it is one.
+ */
+export function asSqliteAnswers<T extends { columns: string[]; rows: SqlValue[][] }>(
+  sql: string,
+  result: T,
+): T {
+  const name = ANSWERED_HERE.exec(sql)?.[1]?.toLowerCase();
+  if (name === undefined || result.columns.length !== 1) return result;
+  const rows = name === "synchronous" ? result.rows.map(([level]) => [Number(level)]) : result.rows;
+  return { ...result, columns: [name], rows };
 }
 
 /** FULL: a commit is on stable storage when it returns. NORMAL and OFF: soon after, and in order. */

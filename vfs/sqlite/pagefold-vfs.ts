@@ -59,6 +59,8 @@ export interface VfsInner {
   /** Whether what runs now is to end. Must not throw. */
   interrupted: () => boolean;
   database(fileName: string): DatabaseFile | undefined;
+  /** By the address of its sqlite3_file; undefined where that is no database of this VFS. */
+  databaseAt(pFile: number): DatabaseFile | undefined;
   /** SQLite sees its own pragmas unaltered while `work` runs. */
   withStandardPragmas<T>(work: () => Promise<T>): Promise<T>;
 }

@@ -103,6 +103,12 @@ export class VfsMethods {
     return this.#databases.get(name);
   }
 
+  /** The open database whose sqlite3_file is there. */
+  databaseAt(pFile: number): DatabaseFile | undefined {
+    const file = this.#files.get(pFile);
+    return file instanceof DatabaseFile ? file : undefined;
+  }
+
   /** Whether the next transaction on one of the open databases will see content of another history than the last one did. */
   viewsReplaced(): boolean {
     for (const file of this.#databases.values()) if (file.replaced) return true;

@@ -3,7 +3,7 @@
  * transaction sees one state whatever is pulled meanwhile; the next one sees the newest.
  */
 import type { PageView } from "../../src/volume/fetch-plan.ts";
-import type { Transaction } from "../../src/volume/transaction.ts";
+import type { CommitResult, Transaction } from "../../src/volume/transaction.ts";
 
 export interface ViewSource {
   /** What `acquire` would answer now. */
@@ -39,7 +39,7 @@ export interface ViewWriter {
     timeoutMs: number,
   ): Promise<Transaction | undefined>;
   /** What `tryBegin` gave was committed: the state that the volume is in now descends from what was there by SQLite's own commit. */
-  committed(): void;
+  committed(result: CommitResult): void;
 }
 
 /** One view for ever, owned by the caller. */

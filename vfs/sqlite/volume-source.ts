@@ -6,7 +6,7 @@ import { isPagefoldError } from "../../src/base/errors.ts";
 import type { Volume } from "../../src/store/volume.ts";
 import type { PageView } from "../../src/volume/fetch-plan.ts";
 import type { Snapshot } from "../../src/volume/snapshot.ts";
-import type { Transaction } from "../../src/volume/transaction.ts";
+import type { CommitResult, Transaction } from "../../src/volume/transaction.ts";
 import { timeout } from "../timeout.ts";
 import { CurrentView, type Durability, type ViewSource, type ViewWriter } from "./view-source.ts";
 
@@ -18,15 +18,23 @@ interface Lineage {
 
 const lineages = new WeakMap<Volume, Lineage>();
 
+export interface VolumeSourceOptions {
+  readonly readOnly?: boolean;
+  /** Told of each transaction that was committed through this source. */
+  readonly onCommit?: (result: CommitResult) => void;
+}
+
 export class VolumeSource implements ViewSource, ViewWriter {
   readonly volume: Volume;
   readonly writer: ViewWriter | undefined;
   readonly #views: CurrentView<Snapshot>;
   readonly #lineage: Lineage;
+  readonly #onCommit: ((result: CommitResult) => void) | undefined;
   #version: object;
 
-  constructor(volume: Volume, options: { readonly readOnly?: boolean } = {}) {
+  constructor(volume: Volume, options: VolumeSourceOptions = {}) {
     this.volume = volume;
+    this.#onCommit = options.onCommit;
     this.writer = options.readOnly === true ? undefined : this;
     this.#version = volume.version;
     this.#views = new CurrentView(volume.snapshot());
@@ -87,11 +95,12 @@ export class VolumeSource implements ViewSource, ViewWriter {
     }
   }
 
-  committed(): void {
+  committed(result: CommitResult): void {
     const { epoch } = this.volume;
     // A commit is one step; more than one means that something else came before it.
     if (epoch > this.#lineage.epoch + 1) this.#lineage.number++;
     this.#lineage.epoch = epoch;
+    this.#onCommit?.(result);
   }
 
   close(): void {
