@@ -151,6 +151,24 @@ export class PageCache {
   }
 
   /**
+   * A page that lies elsewhere on this side (a local commit's, in the record log) and was kept in memory to be read again; undefined where it was
+   * not, or has made room for others. `key` is negative: it names what no remote commit wrote. As `get`, it is valid until the next call.
+   */
+  getLocal(volume: number, page: number, key: number): Uint8Array | undefined {
+    const memory = this.#memory;
+    const slot = memory.table.find(volume, page, key);
+    if (slot === NONE) return undefined;
+    memory.table.touch(slot);
+    return memory.view(slot);
+  }
+
+  /** Keeps such a page in the memory tier, as long as there is room. */
+  putLocal(volume: number, page: number, key: number, bytes: Uint8Array): void {
+    const slot = this.#memory.insert(volume, page, key, false);
+    if (slot !== NONE) this.#memory.view(slot).set(bytes);
+  }
+
+  /**
    * Keeps a resident page from being evicted until it is unpinned or the cache closes. False where the page is not here, or where pinned
    * pages fill half of the tier already. Pinning twice is pinning once.
    */
@@ -199,6 +217,8 @@ export class PageCache {
     forEachSlot(memory, volume, (slot) => {
       const page = memory.pageOf(slot);
       const lsn = memory.lsnOf(slot);
+      // What lies in the record log is here anyway.
+      if (lsn < 0) return;
       if (disk === undefined || disk.find(volume, page, lsn) === NONE) visit(page, lsn);
     });
   }
