@@ -3,8 +3,7 @@
  * per page. Stands for the engine wherever only the VFS is tested.
  */
 import { PagefoldError } from "../../src/base/errors.ts";
-import type { FetchPlan, PageView, RangeAnswers, RangeRequest } from "../../src/volume/fetch-plan.ts";
-import { type BlockingBridge, drivePlan } from "../../vfs/bridge/bridge.ts";
+import type { FetchPlan, PageView } from "../../src/volume/fetch-plan.ts";
 
 export interface FakeViewOptions {
   readonly pageSize?: number;
@@ -86,27 +85,5 @@ export class FakeView implements PageView {
     const whole = new Uint8Array(this.pageSize);
     whole.set(this.bytes.subarray((page - 1) * this.pageSize, page * this.pageSize));
     return whole;
-  }
-}
-
-/** A blocking bridge that answers from bytes at hand, or as a test says. */
-export class FakeBridge implements BlockingBridge {
-  readonly kind = "shared-memory";
-  readonly blocking = true;
-  batches: (readonly RangeRequest[])[] = [];
-  /** Called before each batch is answered; may throw. */
-  beforeBatch: (batch: readonly RangeRequest[]) => void = () => {};
-  readonly #objects: Readonly<Record<string, Uint8Array>>;
-
-  constructor(objects: Readonly<Record<string, Uint8Array>>) {
-    this.#objects = objects;
-  }
-
-  run<T>(plan: FetchPlan<T>): T {
-    return drivePlan(plan, (batch): RangeAnswers => {
-      this.batches.push(batch);
-      this.beforeBatch(batch);
-      return batch.map(({ key, offset, length }) => this.#objects[key]?.slice(offset, offset + length));
-    });
   }
 }

@@ -1,12 +1,12 @@
 /** Real SQL over partially resident views: the same rows as SQLite's own in-memory database, whatever is resident or evicted. */
-import { beforeAll, describe, expect, it } from "vitest";
+import { beforeAll, expect, it } from "vitest";
 import { ResidentOnlyBridge } from "../../vfs/bridge/bridge.ts";
 import { fixedView } from "../../vfs/sqlite/view-source.ts";
+import { seededRandom, testSeed } from "../local/xxh64.ts";
+import { overFamilies } from "./fake-bridge.ts";
 import { FakeView } from "./fake-view.ts";
 import { SparseView } from "./sparse-view.ts";
-import { buildDatabase, memdbRows, openView, seeded } from "./sqlite.ts";
-
-const seed = Number(process.env.PAGEFOLD_TEST_SEED ?? 42);
+import { buildDatabase, lastOf, memdbRows, openView, rowsOf } from "./sqlite.ts";
 
 const series = (n: number): string =>
   `(WITH RECURSIVE s(value) AS (SELECT 1 UNION ALL SELECT value + 1 FROM s WHERE value < ${n}) SELECT value FROM s)`;
@@ -55,189 +55,171 @@ beforeAll(async () => {
   expect(bytes.length).toBeGreaterThan(1_000_000);
 });
 
-/** memdb's rows come with bigints wherever SQLite's API gives them; here only where a number cannot hold them. */
-function normalized(rows: readonly unknown[][]): unknown[][] {
-  return rows.map((row) =>
-    row.map((v) => (typeof v === "bigint" && Number.isSafeInteger(Number(v)) ? Number(v) : v)),
-  );
-}
+const allPages = (): number[] => Array.from({ length: bytes.length / 4096 }, (_, i) => i + 1);
 
-describe("invariant 6: a partial replica reads the same bytes as a full one", () => {
+overFamilies("invariant 6: a partial replica reads the same bytes as a full one", (family) => {
   for (const [name, sql] of Object.entries(QUERIES)) {
     it(`${name}: nothing resident at first`, async () => {
-      const expected = normalized(await memdbRows(bytes, sql));
+      const expected = await memdbRows(bytes, sql);
       expect(expected.length).toBeGreaterThan(0);
       const view = new FakeView(bytes);
-      const { connection, close } = await openView(view);
-      connection.run("PRAGMA cache_size = 10");
-      expect(connection.run(sql).rows).toEqual(expected);
+      const { connection } = await openView(family, view);
+      await connection.run("PRAGMA cache_size = 10");
+      expect(await rowsOf(connection, sql)).toEqual(expected);
       expect(view.resident.size).toBeGreaterThan(0);
-      close();
     });
   }
 
   it("pages evicted at random between reads, random residency, small cache", async () => {
-    const random = seeded(seed);
-    const resident = Array.from({ length: Math.ceil(bytes.length / 4096) }, (_, i) => i + 1).filter(
-      () => random() < 0.5,
-    );
-    const view = new FakeView(bytes, { resident });
+    const random = seededRandom(testSeed);
+    const view = new FakeView(bytes, { resident: allPages().filter(() => random() < 0.5) });
     view.beforeRead = () => {
       for (const page of view.resident.keys()) if (random() < 0.01) view.resident.delete(page);
     };
-    const { connection, close } = await openView(view);
-    connection.run("PRAGMA cache_size = 10");
+    const { connection } = await openView(family, view);
+    await connection.run("PRAGMA cache_size = 10");
     for (const [name, sql] of Object.entries(QUERIES)) {
-      expect(connection.run(sql).rows, `${name}, seed ${seed}`).toEqual(
-        normalized(await memdbRows(bytes, sql)),
-      );
+      expect(await rowsOf(connection, sql), `${name}, seed ${testSeed}`).toEqual(await memdbRows(bytes, sql));
     }
-    close();
   });
 
   it("pages of the volume larger and smaller than those of the database", async () => {
-    const expected = normalized(await memdbRows(bytes, RANGE));
+    const expected = await memdbRows(bytes, RANGE);
     for (const pageSize of [512, 16_384, 65_536]) {
-      const { connection, close } = await openView(new FakeView(bytes, { pageSize }));
-      expect(connection.run(RANGE).rows).toEqual(expected);
-      expect(connection.run("PRAGMA integrity_check").rows).toEqual([["ok"]]);
-      close();
+      const { connection } = await openView(family, new FakeView(bytes, { pageSize }));
+      expect(await rowsOf(connection, RANGE)).toEqual(expected);
+      expect(await rowsOf(connection, "PRAGMA integrity_check")).toEqual([["ok"]]);
     }
   });
 
   it("fetches only what is touched", async () => {
     const view = new FakeView(bytes);
-    const { connection, bridge, close } = await openView(view);
+    const { connection, bridge } = await openView(family, view);
     const before = view.resident.size;
-    connection.run("SELECT name FROM people WHERE id = 1234");
+    await connection.run("SELECT name FROM people WHERE id = 1234");
     expect(view.resident.size - before).toBeLessThanOrEqual(4);
     const batches = bridge.batches.length;
-    connection.run("SELECT name FROM people WHERE id = 1234");
+    await connection.run("SELECT name FROM people WHERE id = 1234");
     expect(bridge.batches.length).toBe(batches);
-    close();
   });
 
-  it("reads resident pages without any bridge, and says unavailable at the first fault", async () => {
-    const view = new FakeView(bytes, {
-      resident: Array.from({ length: bytes.length / 4096 }, (_, i) => i + 1),
-    });
-    const { connection, close } = await openView(view, { bridge: new ResidentOnlyBridge() });
-    const expected = normalized(await memdbRows(bytes, RANGE));
-    expect(connection.run(RANGE).rows).toEqual(expected);
-    view.resident.clear();
-    expect(() => connection.run("SELECT count(*) FROM people")).toThrow(
-      expect.objectContaining({ code: "unavailable", retryable: false }),
-    );
-    close();
-  });
-});
-
-describe("values", () => {
-  it("read as they were bound", async () => {
-    const { connection, close } = await openView(new FakeView(bytes));
-    const values = [
-      null,
-      1,
-      -1.5,
-      2 ** 53 - 1,
-      -(2n ** 63n),
-      2n ** 63n - 1n,
-      "",
-      "a\0b",
-      "\ufeffbom",
-      "日本 📄",
-      new Uint8Array(0),
-      new Uint8Array([0, 255]),
-    ];
-    const sql = `SELECT ${values.map(() => "?").join(", ")}`;
-    expect(connection.run(sql, values).rows).toEqual([values]);
-    expect(connection.run("SELECT ?, ?, typeof(?)", [true, undefined, -0]).rows).toEqual([[1, null, "real"]]);
-    expect(connection.run("SELECT 9007199254740992, 9007199254740991, -9007199254740992").rows).toEqual([
-      [2n ** 53n, 2 ** 53 - 1, -(2n ** 53n)],
-    ]);
-    close();
-  });
-
-  it("parameters go to the statements by position and by name", async () => {
-    const { connection, close } = await openView(new FakeView(bytes));
-    expect(connection.run("SELECT ?; SELECT ?, ?", [1, 2, 3]).rows).toEqual([[2, 3]]);
-    expect(connection.run("SELECT :a, @b, $c; SELECT :a", { a: 1, "@b": 2, $c: 3 }).rows).toEqual([[1]]);
-    const invalid = expect.objectContaining({ code: "invalid" });
-    expect(() => connection.run("SELECT ?", [])).toThrow(invalid);
-    expect(() => connection.run("SELECT ?", [1, 2])).toThrow(invalid);
-    expect(() => connection.run("SELECT :a", {})).toThrow(invalid);
-    expect(() => connection.run("SELECT :a", { a: 1, b: 2 })).toThrow(invalid);
-    expect(() => connection.run("SELECT ?", [2n ** 63n])).toThrow(invalid);
-    expect(() => connection.run("SELECT ?", [new Date() as never])).toThrow(invalid);
-    close();
-  });
-
-  it("several statements: the rows of the last one that has columns; comments and blanks are nothing", async () => {
-    const { connection, close } = await openView(new FakeView(bytes));
-    expect(connection.run("SELECT 1 AS a; BEGIN; COMMIT; -- end\n ;")).toEqual({
-      columns: ["a"],
-      rows: [[1]],
-    });
-    expect(connection.run("  -- nothing")).toEqual({ columns: [], rows: [] });
-    expect(connection.run("SELECT 1 AS x, 2 AS x WHERE 0")).toEqual({ columns: ["x", "x"], rows: [] });
-    close();
-  });
-});
-
-describe("what SQLite is shown", () => {
   it("a database with a WAL header opens", async () => {
     const wal = bytes.slice();
     wal[18] = 2;
     wal[19] = 2;
-    const { connection, close } = await openView(new FakeView(wal));
-    expect(connection.run("SELECT count(*) FROM cities; ").rows).toEqual([[50]]);
-    expect(connection.run("PRAGMA journal_mode").rows).toEqual([["delete"]]);
-    close();
+    const { connection } = await openView(family, new FakeView(wal));
+    expect(await rowsOf(connection, "SELECT count(*) FROM cities; ")).toEqual([[50]]);
+    expect(await rowsOf(connection, "PRAGMA journal_mode")).toEqual([["truncate"]]);
+    expect(await rowsOf(connection, "PRAGMA journal_mode = wal")).toEqual([["truncate"]]);
   });
 
   it("temporary tables and big sorts stay in memory files, which are given back", async () => {
-    const { connection, close } = await openView(new FakeView(bytes));
-    connection.run(
-      "CREATE TEMP TABLE t AS SELECT * FROM people; CREATE INDEX temp.i ON t(score); UPDATE t SET score = -score",
-    );
-    expect(connection.run("SELECT count(*), min(score) FROM t").rows).toEqual([[4002, -1e300]]);
-    connection.run("DROP TABLE temp.t");
-    close();
+    const { connection } = await openView(family, new FakeView(bytes), { tempBytes: 8 * 1_048_576 });
+    const make =
+      "CREATE TEMP TABLE t AS SELECT * FROM people; CREATE INDEX temp.i ON t(score); UPDATE t SET score = -score";
+    // Three times what the budget holds once: what was dropped is given back.
+    for (let i = 0; i < 6; i++) {
+      await connection.run(make);
+      expect(await rowsOf(connection, "SELECT count(*), min(score) FROM t")).toEqual([[4002, -1e300]]);
+      await connection.run("DROP TABLE temp.t");
+    }
   });
 
   it("a sort beyond the memory for temporary files is quota, and the connection goes on", async () => {
-    const { connection, close } = await openView(new FakeView(bytes), { tempBytes: 1_048_576 });
+    const { connection } = await openView(family, new FakeView(bytes), { tempBytes: 1_048_576 });
     const sql =
       "SELECT max(n) FROM (SELECT row_number() OVER (ORDER BY k) AS n FROM (SELECT a.name || b.id AS k FROM people a, cities b WHERE b.id <= 20))";
-    expect(() => connection.run(`PRAGMA cache_size = 10; ${sql}`)).toThrow(
-      expect.objectContaining({ code: "quota" }),
-    );
-    expect(connection.run("SELECT count(*) FROM cities").rows).toEqual([[50]]);
-    close();
+    await expect(connection.run(`PRAGMA cache_size = 10; ${sql}`)).rejects.toMatchObject({
+      code: "quota",
+      message: expect.stringContaining("tempBytes"),
+    });
+    expect(await rowsOf(connection, "SELECT count(*) FROM cities")).toEqual([[50]]);
   });
 
-  it("two connections of one VFS do not disturb each other", async () => {
+  it("two VFSs of one instance do not disturb each other", async () => {
     const view = new FakeView(bytes);
-    const first = await openView(view);
-    const second = await openView(view);
-    expect(first.connection.run("SELECT count(*) FROM people").rows).toEqual(
-      second.connection.run("SELECT count(*) FROM people").rows,
-    );
-    second.close();
-    expect(first.connection.run("SELECT count(*) FROM cities").rows).toEqual([[50]]);
-    first.close();
+    const first = await openView(family, view);
+    const second = await openView(family, view);
+    const count = "SELECT count(*) FROM people";
+    const both = await Promise.all([rowsOf(first.connection, count), rowsOf(second.connection, count)]);
+    expect(both).toEqual([[[4002]], [[4002]]]);
+    await second.close();
+    expect(await rowsOf(first.connection, "SELECT count(*) FROM cities")).toEqual([[50]]);
   });
-});
 
-describe("offsets beyond 4 GiB", () => {
-  it("are read exactly", async () => {
+  it("offsets beyond 4 GiB are read exactly", async () => {
     const small = await buildDatabase(
       `PRAGMA page_size = 65536; CREATE TABLE t(i INTEGER PRIMARY KEY, s TEXT); INSERT INTO t SELECT value, 'row ' || value FROM ${series(20_000)}`,
     );
     const view = new SparseView(small, 5 * 2 ** 30);
-    const { connection, close } = await openView(fixedView(view));
-    expect(connection.run("SELECT count(*), sum(i) FROM t").rows).toEqual([[20_000, 200_010_000]]);
+    const { connection } = await openView(family, fixedView(view));
+    expect(await rowsOf(connection, "SELECT count(*), sum(i) FROM t")).toEqual([[20_000, 200_010_000]]);
     expect(view.highestOffset).toBeGreaterThan(2 ** 32);
-    close();
+  });
+});
+
+overFamilies("what a statement is given and gives", (family) => {
+  it("values read as they were bound", async () => {
+    const { connection } = await openView(family, new FakeView(bytes));
+    const values = [
+      ...[null, 1, -1.5, 2 ** 53 - 1, -(2n ** 63n), 2n ** 63n - 1n],
+      ...["", "a\0b", "\ufeffbom", "日本 📄", new Uint8Array(0), new Uint8Array([0, 255])],
+    ];
+    const sql = `SELECT ${values.map(() => "?").join(", ")}`;
+    expect(await rowsOf(connection, sql, values)).toEqual([values]);
+    expect(await rowsOf(connection, "SELECT ?, ?, typeof(?)", [true, undefined, -0])).toEqual([
+      [1, null, "real"],
+    ]);
+    expect(await rowsOf(connection, "SELECT 9007199254740992, 9007199254740991, -9007199254740992")).toEqual([
+      [2n ** 53n, 2 ** 53 - 1, -(2n ** 53n)],
+    ]);
+  });
+
+  it("parameters go to the statements by position and by name", async () => {
+    const { connection } = await openView(family, new FakeView(bytes));
+    const run = async (sql: string, parameters: Parameters<typeof connection.run>[1]) =>
+      (await connection.run(sql, parameters)).map(({ rows }) => rows);
+    expect(await run("SELECT ?; SELECT ?, ?", [1, 2, 3])).toEqual([[[1]], [[2, 3]]]);
+    expect(await run("SELECT :a, @b, $c; SELECT :a", { a: 1, "@b": 2, $c: 3 })).toEqual([[[1, 2, 3]], [[1]]]);
+    const wrong: Parameters<typeof run>[] = [
+      ["SELECT ?", []],
+      ["SELECT ?", [1, 2]],
+      ["SELECT :a", {}],
+      ["SELECT :a", { a: 1, b: 2 }],
+      ["SELECT ?", [2n ** 63n]],
+      ["SELECT ?", [new Date() as never]],
+    ];
+    for (const [sql, parameters] of wrong)
+      await expect(run(sql, parameters)).rejects.toMatchObject({ code: "invalid" });
+    // Also from the cache of prepared statements.
+    expect(await run("SELECT ?", [5])).toEqual([[[5]]]);
+    for (const [sql, parameters] of wrong)
+      await expect(run(sql, parameters)).rejects.toMatchObject({ code: "invalid" });
+    expect(await run("SELECT ?", [6])).toEqual([[[6]]]);
+  });
+
+  it("a result per statement; comments and blanks are nothing", async () => {
+    const { connection } = await openView(family, new FakeView(bytes));
+    expect(await lastOf(connection, "SELECT 1 AS a; BEGIN; COMMIT; -- end\n ;")).toEqual({
+      columns: ["a"],
+      rows: [[1]],
+    });
+    expect(await connection.run("SELECT 1; BEGIN; COMMIT")).toHaveLength(3);
+    expect(await connection.run("  -- nothing")).toEqual([]);
+    expect(await lastOf(connection, "SELECT 1 AS x, 2 AS x WHERE 0")).toEqual({
+      columns: ["x", "x"],
+      rows: [],
+    });
+  });
+
+  it("resident pages need no bridge, and the first fault without one is unavailable", async () => {
+    const view = new FakeView(bytes, { resident: allPages() });
+    const { connection } = await openView(family, view, { bridge: new ResidentOnlyBridge() });
+    expect(await rowsOf(connection, RANGE)).toEqual(await memdbRows(bytes, RANGE));
+    view.resident.clear();
+    await expect(connection.run("SELECT count(*) FROM people")).rejects.toMatchObject({
+      code: "unavailable",
+      retryable: false,
+    });
   });
 });

@@ -1,8 +1,9 @@
 /** A connection sees one snapshot per transaction, and the newest one at the next, whatever SQLite has in its cache. */
-import { describe, expect, it } from "vitest";
+import { expect, it } from "vitest";
 import { CurrentView } from "../../vfs/sqlite/view-source.ts";
+import { overFamilies } from "./fake-bridge.ts";
 import { FakeView } from "./fake-view.ts";
-import { buildDatabase, openView } from "./sqlite.ts";
+import { buildDatabase, openView, rowsOf } from "./sqlite.ts";
 
 const database = (value: string): Promise<Uint8Array> =>
   buildDatabase(`PRAGMA page_size = 4096; CREATE TABLE t(i INTEGER PRIMARY KEY, s TEXT); INSERT INTO t VALUES (1, '${value}');
@@ -13,25 +14,25 @@ const resident = (bytes: Uint8Array, lsn: number): FakeView =>
 
 const READ = "SELECT s FROM t WHERE i = 1";
 
-describe("invariant 1: a read at a snapshot returns the same bytes for ever", () => {
+overFamilies("invariant 1: a read at a snapshot returns the same bytes for ever", (family) => {
   it("a transaction keeps its snapshot, the next one sees the newest; each is closed when nobody holds it", async () => {
     const first = resident(await database("first"), 1);
     const second = resident(await database("second"), 2);
     const third = resident(await database("third"), 3);
     const views = new CurrentView(first);
-    const { connection, close } = await openView(views);
-    expect(connection.run(READ).rows).toEqual([["first"]]);
-    connection.run(`BEGIN; ${READ}`);
+    const { connection, close } = await openView(family, views);
+    expect(await rowsOf(connection, READ)).toEqual([["first"]]);
+    await connection.run(`BEGIN; ${READ}`);
     views.replace(second);
     views.replace(third);
     expect(second.closed).toBe(1);
-    expect(connection.run(READ).rows).toEqual([["first"]]);
+    expect(await rowsOf(connection, READ)).toEqual([["first"]]);
     expect(first.closed).toBe(0);
-    connection.run("COMMIT");
+    await connection.run("COMMIT");
     expect(first.closed).toBe(1);
-    expect(connection.run(READ).rows).toEqual([["third"]]);
+    expect(await rowsOf(connection, READ)).toEqual([["third"]]);
     expect(third.closed).toBe(0);
-    close();
+    await close();
     views.close();
     expect(third.closed).toBe(1);
   });
@@ -42,34 +43,31 @@ describe("invariant 1: a read at a snapshot returns the same bytes for ever", ()
     // The same statements: the header of page 1 says nothing of the difference.
     expect(two.slice(24, 40)).toEqual(one.slice(24, 40));
     const views = new CurrentView(resident(one, 1));
-    const { connection, close } = await openView(views);
+    const { connection } = await openView(family, views);
     for (let i = 0; i < 6; i++) {
-      expect(connection.run(READ).rows).toEqual([[i % 2 === 0 ? "one" : "two"]]);
+      expect(await rowsOf(connection, READ)).toEqual([[i % 2 === 0 ? "one" : "two"]]);
       views.replace(resident(i % 2 === 0 ? two : one, i + 2));
     }
-    close();
   });
 
   it("a schema that changed with the snapshot is read anew", async () => {
     const old = await database("old");
     const fresh = await buildDatabase("PRAGMA page_size = 4096; CREATE TABLE u(a); INSERT INTO u VALUES (5)");
     const views = new CurrentView(resident(old, 1));
-    const { connection, close } = await openView(views);
-    expect(connection.run(READ).rows).toEqual([["old"]]);
+    const { connection } = await openView(family, views);
+    expect(await rowsOf(connection, READ)).toEqual([["old"]]);
     views.replace(resident(fresh, 2));
-    expect(connection.run("SELECT a FROM u").rows).toEqual([[5]]);
-    expect(() => connection.run(READ)).toThrow(/no such table: t/);
-    close();
+    expect(await rowsOf(connection, "SELECT a FROM u")).toEqual([[5]]);
+    await expect(connection.run(READ)).rejects.toThrow(/no such table: t/);
   });
 
   it("while nothing is replaced, SQLite's own cache serves: no page is read twice", async () => {
     const view = resident(await database("cached"), 1);
     const views = new CurrentView(view);
-    const { connection, close } = await openView(views);
-    connection.run(READ);
+    const { connection } = await openView(family, views);
+    await connection.run(READ);
     view.reads = 0;
-    for (let i = 0; i < 10; i++) connection.run(READ);
+    for (let i = 0; i < 10; i++) await connection.run(READ);
     expect(view.reads).toBe(0);
-    close();
   });
 });
