@@ -6,6 +6,7 @@
 import * as fs from "node:fs";
 import * as os from "node:os";
 import * as path from "node:path";
+import { threadId } from "node:worker_threads";
 import { PagefoldError } from "../base/errors.ts";
 import { type Runtime, systemRuntime } from "../base/runtime.ts";
 import { createDirectory, errnoOf, fsError } from "./fs-block-file.ts";
@@ -17,6 +18,8 @@ export interface LockOwner {
   /** Pids of two namespaces (containers) cannot be compared. */
   readonly pidNamespace: string;
   readonly pid: number;
+  /** The thread of the process that took it; absent in locks of earlier versions. */
+  readonly thread?: number;
   /** Kernel's start time of the process, in ticks since boot: tells a reused pid from the owner. */
   readonly startTime: string;
   /** ISO 8601, for messages only. */
@@ -75,6 +78,21 @@ export async function acquireProcessLock(
     }
   };
   return { path: file, owner, release, [Symbol.asyncDispose]: release };
+}
+
+/**
+ * Gives back the lock that a thread of this process has left behind when it was terminated or failed: as long as the process lives, nobody else
+ * can tell that this owner is gone. To be called when the thread has ended; does nothing where it holds no lock of `directory`.
+ */
+export function releaseLockOfThread(directory: string, thread: number): void {
+  const file = path.join(path.resolve(directory), "lock");
+  try {
+    const owner = readOwner(file);
+    if (owner !== undefined && owner.thread === thread && isThisProcess(owner))
+      releaseIfOurs(file, owner.token);
+  } catch (e) {
+    throw fsError("release", file, e);
+  }
 }
 
 /**
@@ -195,6 +213,7 @@ function describeSelf(runtime: Runtime): LockOwner {
     bootId: readBootId(),
     pidNamespace: readPidNamespace(),
     pid: process.pid,
+    thread: threadId,
     startTime: readProcess(process.pid).startTime,
     since: new Date(runtime.now()).toISOString(),
     token,
@@ -210,6 +229,12 @@ function isDead(owner: LockOwner): boolean {
   const found = readProcess(owner.pid);
   if (!found.exists) return true;
   return owner.startTime !== "" && found.startTime !== "" && owner.startTime !== found.startTime;
+}
+
+function isThisProcess(owner: LockOwner): boolean {
+  return (
+    owner.host === os.hostname() && owner.pid === process.pid && owner.pidNamespace === readPidNamespace()
+  );
 }
 
 /** Whether a pid runs here, and since when. A zombie no longer holds anything. */
@@ -251,8 +276,7 @@ function readPidNamespace(): string {
 
 function busyError(file: string, owner: LockOwner): PagefoldError {
   const here = owner.host === os.hostname();
-  const self = here && owner.pid === process.pid && owner.pidNamespace === readPidNamespace();
-  const advice = self
+  const advice = isThisProcess(owner)
     ? "close the other handle in this process first"
     : here && owner.pidNamespace === readPidNamespace()
       ? "wait until it ends or stop it"

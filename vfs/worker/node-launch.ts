@@ -4,6 +4,7 @@ import { fileURLToPath } from "node:url";
 import { type TransferListItem, Worker } from "node:worker_threads";
 import { PagefoldError } from "../../src/base/errors.ts";
 import { openObjectStore } from "../../src/node/index.ts";
+import { releaseLockOfThread } from "../../src/node/process-lock.ts";
 import type { Platform, SqlWorker } from "./launch.ts";
 import { openEngine } from "./open-engine.ts";
 
@@ -15,12 +16,23 @@ export const nodePlatform: Platform = {
 
 function launchNodeWorker(url: URL = workerScript()): SqlWorker {
   const worker = new Worker(url, { name: "pagefold-sql" });
+  const { threadId } = worker;
+  let local: string | undefined;
   let failure: unknown;
   worker.on("error", (error) => {
     failure = error;
   });
+  // Before anybody is told, so that the database can be opened again at once.
+  worker.once("exit", () => {
+    try {
+      if (local !== undefined) releaseLockOfThread(local, threadId);
+    } catch (error) {
+      failure ??= error;
+    }
+  });
   return {
     start: (setup) => {
+      local = setup.engine.local?.path;
       const ports = [setup.control, setup.store, setup.ranges].filter((port) => port !== undefined);
       worker.postMessage(setup, ports as unknown as TransferListItem[]);
     },
