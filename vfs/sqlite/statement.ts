@@ -92,7 +92,11 @@ export class Statement {
       const ran = calls.run(this.pointer);
       const code = typeof ran === "number" ? ran : await ran;
       if (failure !== undefined) throw failure.error;
-      return this.#host.check(code, this.pointer) === ROW;
+      const more = this.#host.check(code, this.pointer) === ROW;
+      // A check of the database reports a page that could not be had as damage, and goes on.
+      const hidden = calls.cause(this.pointer);
+      if (hidden !== undefined && this.readOnly && this.columns.length > 0) throw hidden;
+      return more;
     } finally {
       rowTakers.delete(this.pointer);
     }
