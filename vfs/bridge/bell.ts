@@ -3,21 +3,24 @@
  * wake up for rings it. Web standards only.
  *
  *   word 0  rings: counts up; the waiting side sleeps on it
- *   word 1  number of the query that is to be interrupted; 0 for none
+ *   word 1  1 once every query is to be interrupted
  *   word 2  1 once the other side is gone
+ *   …       numbers of queries that are to be interrupted, each at its number modulo the count of these words
  */
 
 const RINGS = 0;
-const INTERRUPTED = 1;
+const ALL_INTERRUPTED = 1;
 const CLOSED = 2;
-const WORDS = 3;
+const FIRST_SLOT = 3;
+/** So many that wait at the same time can be interrupted one by one; beyond that a later one may take the place of an earlier one. */
+const SLOTS = 1021;
 
 export class Bell {
   readonly buffer: SharedArrayBuffer;
   readonly #words: Int32Array;
 
   /** A new one, or the one that the other side made. */
-  constructor(buffer = new SharedArrayBuffer(WORDS * Int32Array.BYTES_PER_ELEMENT)) {
+  constructor(buffer = new SharedArrayBuffer((FIRST_SLOT + SLOTS) * Int32Array.BYTES_PER_ELEMENT)) {
     this.buffer = buffer;
     this.#words = new Int32Array(buffer);
   }
@@ -39,12 +42,20 @@ export class Bell {
 
   /** Asks query number `query` (from 1 up) to end; others go on. */
   interrupt(query: number): void {
-    Atomics.store(this.#words, INTERRUPTED, query);
+    Atomics.store(this.#words, slotOf(query), query);
     this.ring();
   }
 
-  get interrupted(): number {
-    return Atomics.load(this.#words, INTERRUPTED);
+  /** Asks every query to end, those to come as well. */
+  interruptAll(): void {
+    Atomics.store(this.#words, ALL_INTERRUPTED, 1);
+    this.ring();
+  }
+
+  isInterrupted(query: number): boolean {
+    return (
+      Atomics.load(this.#words, ALL_INTERRUPTED) === 1 || Atomics.load(this.#words, slotOf(query)) === query
+    );
   }
 
   /** Tells the waiting side that nobody will answer any more. */
@@ -56,4 +67,8 @@ export class Bell {
   get closed(): boolean {
     return Atomics.load(this.#words, CLOSED) === 1;
   }
+}
+
+function slotOf(query: number): number {
+  return FIRST_SLOT + (query % SLOTS);
 }

@@ -15,6 +15,8 @@ export type BridgeKind = "jspi" | "shared-memory" | "sync-xhr" | "resident-only"
 export interface BlockingBridge {
   readonly kind: Exclude<BridgeKind, "jspi">;
   readonly blocking: true;
+  /** Whether what runs now is to end; asked while it waits, set anew for each statement. */
+  interrupted?: () => boolean;
   /** Runs a plan to its end; throws what the plan throws (`unavailable`, `corrupt`, `aborted` …). */
   run<T>(plan: FetchPlan<T>): T;
 }

@@ -24,7 +24,7 @@ export interface SharedMemoryBridgeOptions {
   /** To the thread that runs `serveRanges` with the same bell. */
   readonly port: MessagePort;
   readonly bell: Bell;
-  /** Whether what runs now is to end; asked whenever the bell rings. */
+  /** As `interrupted` of the bridge at first, asked whenever the bell rings; the VFS sets that for each statement of a `Database`. */
   readonly interrupted?: () => boolean;
   /** After so long without an answer the other side counts as dead: `unavailable`. Default 120000. */
   readonly timeoutMs?: number;
@@ -44,6 +44,7 @@ export class SharedMemoryBridge implements BlockingBridge {
   readonly #options: SharedMemoryBridgeOptions;
   readonly #monotonic: () => number;
   readonly #recorder: Recorder;
+  interrupted?: () => boolean;
   #kept: SharedArrayBuffer | undefined;
   #nextId = 1;
 
@@ -51,6 +52,7 @@ export class SharedMemoryBridge implements BlockingBridge {
     this.#options = options;
     this.#monotonic = options.monotonic ?? (() => performance.now());
     this.#recorder = options.recorder ?? noopRecorder;
+    if (options.interrupted !== undefined) this.interrupted = options.interrupted;
   }
 
   run<T>(plan: FetchPlan<T>): T {
@@ -73,12 +75,12 @@ export class SharedMemoryBridge implements BlockingBridge {
   }
 
   #wait(batch: RangeBatch, id: number, started: number, requests: readonly RangeRequest[]): void {
-    const { bell, interrupted, timeoutMs = DEFAULT_TIMEOUT_MS } = this.#options;
+    const { bell, timeoutMs = DEFAULT_TIMEOUT_MS } = this.#options;
     for (;;) {
       // Read before the checks: a ring after them then ends the wait at once.
       const seen = bell.rings;
       if (batch.settled) return;
-      if (interrupted?.() === true) throw this.#givenUp(id, abortedError("fetching pages"));
+      if (this.interrupted?.() === true) throw this.#givenUp(id, abortedError("fetching pages"));
       if (bell.closed) throw this.#givenUp(id, this.#unavailable("has ended", requests));
       const left = timeoutMs - (this.#monotonic() - started);
       if (left <= 0)

@@ -21,7 +21,7 @@ export interface SyncRequest {
 
 export interface SyncXhrBridgeOptions {
   readonly address: HttpAddress;
-  /** Whether what runs now is to end; asked before each request. */
+  /** As `interrupted` of the bridge at first, asked before each request; the VFS sets that for each statement of a `Database`. */
   readonly interrupted?: () => boolean;
   readonly makeRequest?: () => SyncRequest;
   /** How often a request that got no answer is sent. Default 3. */
@@ -39,10 +39,12 @@ const RANGE_NOT_SATISFIABLE = 416;
 export class SyncXhrBridge implements BlockingBridge {
   readonly kind = "sync-xhr";
   readonly blocking = true;
+  interrupted?: () => boolean;
   readonly #options: SyncXhrBridgeOptions;
 
   constructor(options: SyncXhrBridgeOptions) {
     this.#options = options;
+    if (options.interrupted !== undefined) this.interrupted = options.interrupted;
   }
 
   run<T>(plan: FetchPlan<T>): T {
@@ -50,9 +52,9 @@ export class SyncXhrBridge implements BlockingBridge {
   }
 
   #get(range: RangeRequest): Uint8Array | undefined {
-    const { attempts = 3, interrupted } = this.#options;
+    const { attempts = 3 } = this.#options;
     for (let attempt = 1; ; attempt++) {
-      if (interrupted?.() === true) throwIfAborted(AbortSignal.abort(), "fetching pages");
+      if (this.interrupted?.() === true) throwIfAborted(AbortSignal.abort(), "fetching pages");
       try {
         return this.#getOnce(range);
       } catch (error) {

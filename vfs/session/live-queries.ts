@@ -7,6 +7,7 @@ import { Semaphore } from "../../src/base/semaphore.ts";
 import type { Connection, SqlRows } from "../sqlite/connection.ts";
 import type { SqlParameters, SqlValue } from "../sqlite/values.ts";
 import type { VolumeSource } from "../sqlite/volume-source.ts";
+import type { CallContext } from "./connection-queue.ts";
 import type { ReadSet, RecordingSource } from "./read-set.ts";
 
 interface LiveQuery {
@@ -44,12 +45,12 @@ export class LiveQueries {
   }
 
   /** The first result at once, later ones when they differ from the one before. */
-  async next(id: number, signal: AbortSignal | undefined): Promise<SqlRows> {
+  async next(id: number, context: CallContext): Promise<SqlRows> {
     const query = this.#queries.get(id);
     if (query === undefined) throw new PagefoldError("closed", "this live query was ended; begin a new one");
     for (;;) {
-      await this.#change(query, signal);
-      const rows = await this.#run(query, signal);
+      await this.#change(query, context.signal);
+      const rows = await this.#run(query, context);
       const { last } = query;
       query.last = rows;
       if (last === undefined || !equalRows(last, rows)) return rows;
@@ -96,13 +97,14 @@ export class LiveQueries {
     }
   }
 
-  async #run(query: LiveQuery, signal: AbortSignal | undefined): Promise<SqlRows> {
+  async #run(query: LiveQuery, context: CallContext): Promise<SqlRows> {
     return this.#turns.run(async () => {
       this.#connected ??= this.#options.connect();
       const { connection, recording } = await this.#connected.catch((error: unknown) => {
         this.#connected = undefined;
         throw error;
       });
+      connection.context = context;
       recording.begin();
       try {
         const results = await connection.run(query.sql, query.parameters);
@@ -112,7 +114,7 @@ export class LiveQueries {
         // Also after a failure: what was read up to it decides when to try again.
         query.read = recording.end();
       }
-    }, signal);
+    }, context.signal);
   }
 }
 

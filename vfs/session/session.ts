@@ -155,7 +155,7 @@ export class Session {
     view: (request, context) => this.#openView(request, context),
     closeView: ({ view }) => this.#closeView(view),
     live: ({ sql, parameters }) => ({ live: this.#live.open(sql, parameters) }),
-    liveNext: ({ live }, { signal }) => this.#live.next(live, signal),
+    liveNext: ({ live }, context) => this.#live.next(live, context),
     closeLive: ({ live }) => {
       this.#live.close(live);
       return undefined;

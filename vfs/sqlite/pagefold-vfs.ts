@@ -175,6 +175,7 @@ export function installVfs(sqlite3: Sqlite3Static, options: VfsOptions): Pagefol
       },
       set interrupted(interrupted) {
         methods.interrupted = interrupted;
+        if (bridge.blocking) bridge.interrupted = interrupted;
       },
       database: (fileName) => methods.database(fileName),
       withStandardPragmas: async (work) => {

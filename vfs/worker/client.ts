@@ -74,6 +74,7 @@ export class WorkerClient implements SessionClient {
   }
 
   async close(): Promise<void> {
+    this.#options.bell?.interruptAll();
     for (const id of this.#waiting.keys()) this.#interrupt(id);
     try {
       if (this.#failure === undefined) await this.#closeSession();

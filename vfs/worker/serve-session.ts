@@ -37,8 +37,6 @@ class SessionServer {
   readonly #aborts = new Map<number, AbortController>();
   #session: Session | undefined;
   #wanted: readonly SessionEvent["name"][] = [];
-  /** The request whose statement SQLite runs now. */
-  #running: { readonly id: number; readonly flag: BlobFlagReader | undefined } = { id: 0, flag: undefined };
   #flagsWork = false;
 
   constructor(setup: WorkerSetup, openEngine: OpenEngine) {
@@ -68,35 +66,23 @@ class SessionServer {
   }
 
   async #perform(message: Request, signal: AbortSignal): Promise<unknown> {
-    if (message.kind === "open") return this.#open(message, signal);
+    if (message.kind === "open") return this.#open(message.flag, signal);
     if (this.#session === undefined) {
       if (message.kind === "close") return undefined;
       throw new PagefoldError("closed", "the database is not open; open it again");
     }
-    const running = { id: message.id, flag: this.#flagOf(message) };
+    const { id, flag: url } = message;
+    const flag = url === undefined || !this.#flagsWork ? undefined : new BlobFlagReader(url);
     return this.#session.call(message.kind, message.request, {
       signal,
-      interrupted: () => {
-        this.#running = running;
-        return this.#interrupted();
-      },
+      // A blocked thread hears no message: what is to end is read from shared memory, or from what the page has revoked.
+      interrupted: () => this.#bell?.isInterrupted(id) === true || flag?.raised === true,
     });
   }
 
-  /** A blocked thread hears no message: what is to end is read from shared memory, or from what the page has revoked. */
-  #interrupted(): boolean {
-    const { id, flag } = this.#running;
-    return this.#bell?.interrupted === id || flag?.raised === true;
-  }
-
-  #flagOf({ flag }: Request): BlobFlagReader | undefined {
-    return flag === undefined || !this.#flagsWork ? undefined : new BlobFlagReader(flag);
-  }
-
-  async #open({ id, flag }: Request, signal: AbortSignal): Promise<unknown> {
+  async #open(flag: string | undefined, signal: AbortSignal): Promise<unknown> {
     const { engine: request, store, storeDescription, settings, control } = this.#setup;
     this.#flagsWork = flag !== undefined && new BlobFlagReader(flag).works;
-    this.#running = { id, flag: undefined };
     const remote = new PortObjectStore(store, storeDescription);
     const loading = sqlite3InitModule();
     // Where the engine fails first, nobody looks at this one.
@@ -121,7 +107,6 @@ class SessionServer {
 
   #bridge({ store }: EngineParts, remote: ObjectStore): FaultBridge {
     const { bridge, ranges, faultTimeoutMs } = this.#setup;
-    const interrupted = (): boolean => this.#interrupted();
     switch (bridge) {
       case "jspi":
         return new JspiBridge((plan, signal) => store.run(plan, signal === undefined ? {} : { signal }));
@@ -130,7 +115,6 @@ class SessionServer {
         return new SharedMemoryBridge({
           port: ranges,
           bell: this.#bell,
-          interrupted,
           recorder: this.#recorder,
           ...(faultTimeoutMs === undefined ? {} : { timeoutMs: faultTimeoutMs }),
         });
@@ -138,7 +122,6 @@ class SessionServer {
         if (remote.http === undefined) break;
         return new SyncXhrBridge({
           address: remote.http,
-          interrupted,
           ...(faultTimeoutMs === undefined ? {} : { timeoutMs: faultTimeoutMs }),
         });
       case "resident-only":
