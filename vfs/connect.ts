@@ -83,7 +83,7 @@ export async function connect(
   try {
     const client =
       held === undefined || options.worker === false
-        ? await openHere(opening, store, held && withMetrics(held.store, teeRecorder(counted, recorder)))
+        ? await openHere(opening, store, held && keptOpen(withMetrics(held.store, counted)))
         : await openInWorker(opening, withMetrics(held.store, teeRecorder(counted, recorder)));
     return {
       client,
@@ -109,6 +109,12 @@ export async function connect(
   }
 }
 
+/** For an engine that closes its store although that is somebody else's. */
+function keptOpen(store: ObjectStore): ObjectStore {
+  return { ...store, close: async () => {} };
+}
+
+/** The engine counts what the caller's recorder gets; `metered` counts what the database says that it has cost. */
 async function openHere(
   { platform, request, settings, options, onEvent }: Opening,
   store: DatabaseStore,

@@ -19,7 +19,7 @@ export interface LocalClientOptions {
 
 export class LocalClient implements SessionClient {
   readonly #session: Session;
-  readonly #closing = new AbortController();
+  readonly #running = new Set<AbortController>();
 
   private constructor(session: Session) {
     this.#session = session;
@@ -45,20 +45,27 @@ export class LocalClient implements SessionClient {
     return new LocalClient(session);
   }
 
-  call<K extends CallKind>(
+  async call<K extends CallKind>(
     kind: K,
     request: SessionCalls[K]["request"],
     signal?: AbortSignal,
   ): Promise<SessionCalls[K]["reply"]> {
-    if (signal?.aborted) return Promise.reject(abortedError(`the ${kind}`, signal.reason));
-    const closing = this.#closing.signal;
-    return this.#session.call(kind, request, {
-      signal: signal === undefined || kind === "close" ? closing : AbortSignal.any([signal, closing]),
-    });
+    if (signal?.aborted) throw abortedError(`the ${kind}`, signal.reason);
+    // One signal per call: many that listen to one make Node warn of a leak.
+    const controller = new AbortController();
+    const onAbort = (): void => controller.abort(signal?.reason);
+    signal?.addEventListener("abort", onAbort, { once: true });
+    this.#running.add(controller);
+    try {
+      return await this.#session.call(kind, request, { signal: controller.signal });
+    } finally {
+      this.#running.delete(controller);
+      signal?.removeEventListener("abort", onAbort);
+    }
   }
 
   async close(): Promise<void> {
-    this.#closing.abort(abortedError("the query"));
+    for (const controller of this.#running) controller.abort(abortedError("the query"));
     await this.#session.close();
   }
 }
