@@ -42,7 +42,7 @@ export class PagefoldDialect implements Dialect {
     return new PagefoldDriver(this.#config);
   }
 
-  createAdapter(): PagefoldAdapter {
+  createAdapter(): SqliteAdapter {
     return new PagefoldAdapter();
   }
 
