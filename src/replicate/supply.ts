@@ -41,6 +41,8 @@ export interface SupplyOptions {
 
 export class CachingSupply implements PageSupply {
   readonly #options: SupplyOptions;
+  /** What the last fault was for. */
+  #lastNeeded = PageSet.of([]);
 
   constructor(options: SupplyOptions) {
     this.#options = options;
@@ -69,11 +71,55 @@ export class CachingSupply implements PageSupply {
   /** @param needed of `pages`, what the caller is about to read */
   *#planPages(snapshot: Snapshot, pages: PageSet, needed: PageSet): FetchPlan<void> {
     const { context, fetcher } = this.#options;
+    const { sink, putAgain } = this.#keepingSink(snapshot, needed);
+    const { tasks, zeroed } = yield* resolveFrames(context, wantedPages(snapshot.table, pages));
+    sinkZeros(zeroed, snapshot.pageSize, sink);
+    const limits = { maxBytes: fetcher.settings.maxRangeBytes, gapBytes: fetcher.settings.gapBytes };
+    yield* loadFrames(context, tasks, limits, sink);
+    putAgain();
+  }
+
+  async load(snapshot: Snapshot, pages: PageSet, signal?: AbortSignal): Promise<void> {
+    if (pages.isEmpty) return;
+    const fault = this.#begin(snapshot, pages);
+    let failed = true;
+    try {
+      try {
+        await this.#loadPages(snapshot, fault.pages, pages, signal);
+      } catch (error) {
+        const missing = snapshot.missing(pages.first!, pages.last!).intersect(pages);
+        if (!missing.isEmpty && (fault.pages.size === pages.size || signal?.aborted)) throw error;
+        if (!missing.isEmpty) await this.#loadPages(snapshot, missing, missing, signal);
+      }
+      failed = false;
+    } finally {
+      fault.end(failed);
+    }
+  }
+
+  async #loadPages(
+    snapshot: Snapshot,
+    pages: PageSet,
+    needed: PageSet,
+    signal: AbortSignal | undefined,
+  ): Promise<void> {
+    const { context, fetcher, replica } = this.#options;
+    const { sink, putAgain } = this.#keepingSink(snapshot, needed);
+    const wanted = wantedPages(snapshot.table, pages);
+    await fetcher.load(String(replica.handle), context, wanted, sink, signal);
+    putAgain();
+  }
+
+  /**
+   * In a small cache the pages that come along with the needed ones (of the same frame, or read ahead) may push these out, and would the next
+   * time, too: `putAgain` puts them last.
+   */
+  #keepingSink(snapshot: Snapshot, needed: PageSet): { sink: PageSink; putAgain: () => void } {
     const toCache = this.#sink(snapshot.table);
     const again: (() => void)[] = [];
+    const { pageSize } = snapshot;
     const sink: PageSink = (lsn, group, bytes) => {
       toCache(lsn, group, bytes);
-      const { pageSize } = snapshot;
       let offset = 0;
       for (const page of group) {
         if (needed.has(page)) {
@@ -83,45 +129,25 @@ export class CachingSupply implements PageSupply {
         offset += pageSize;
       }
     };
-    const { tasks, zeroed } = yield* resolveFrames(context, wantedPages(snapshot.table, pages));
-    sinkZeros(zeroed, snapshot.pageSize, sink);
-    const limits = { maxBytes: fetcher.settings.maxRangeBytes, gapBytes: fetcher.settings.gapBytes };
-    yield* loadFrames(context, tasks, limits, sink);
-    // In a small cache the pages that came along may have pushed out the ones that they came with, and would the next time, too.
-    for (const put of again) put();
-  }
-
-  async load(snapshot: Snapshot, pages: PageSet, signal?: AbortSignal): Promise<void> {
-    if (pages.isEmpty) return;
-    const fault = this.#begin(snapshot, pages);
-    let failed = true;
-    try {
-      try {
-        await this.#loadPages(snapshot, fault.pages, signal);
-      } catch (error) {
-        const missing = snapshot.missing(pages.first!, pages.last!).intersect(pages);
-        if (!missing.isEmpty && (fault.pages.size === pages.size || signal?.aborted)) throw error;
-        if (!missing.isEmpty) await this.#loadPages(snapshot, missing, signal);
-      }
-      failed = false;
-    } finally {
-      fault.end(failed);
-    }
-  }
-
-  async #loadPages(snapshot: Snapshot, pages: PageSet, signal: AbortSignal | undefined): Promise<void> {
-    const { context, fetcher, replica } = this.#options;
-    const wanted = wantedPages(snapshot.table, pages);
-    await fetcher.load(String(replica.handle), context, wanted, this.#sink(snapshot.table), signal);
+    return {
+      sink,
+      putAgain: () => {
+        // Twice: one that was still there the first time may have been the next to go.
+        for (const put of [...again, ...again]) put();
+      },
+    };
   }
 
   #begin(snapshot: Snapshot, needed: PageSet): { pages: PageSet; end: (failed: boolean) => void } {
     const { prefetch, runtime, recorder, onFault, context, cache } = this.#options;
     const start = runtime.monotonic();
     const last = needed.last!;
-    // Never so much that it would push out what it is meant to join.
+    // Never so much that it would push out what it is meant to join; and where that has happened all the same, nothing more than it.
     const room = Math.floor(cache.capacityPages / 16);
-    const until = Math.min(prefetch.extend(needed.first!, last, room), snapshot.pageCount);
+    const isAgain = needed.intersect(this.#lastNeeded).size === needed.size;
+    const extended = isAgain ? last : prefetch.extend(needed.first!, last, room);
+    const until = Math.min(extended, snapshot.pageCount);
+    this.#lastNeeded = needed;
     const pages = until > last ? needed.union(snapshot.missing(last + 1, until)) : needed;
     return {
       pages,
