@@ -1,0 +1,12 @@
+/** SQL in a real browser that suspends WebAssembly: in a worker and on the page's own thread, without any special headers. */
+import { beforeAll } from "vitest";
+import * as sql from "./pages/sql.ts";
+import { pageSuite, useBrowser } from "./run-in-page.ts";
+import { serveSqlCases, sqlScripts } from "./sql-site.ts";
+
+const browser = useBrowser({ pages: ["sql"], scripts: sqlScripts });
+
+beforeAll(async () => serveSqlCases(await browser.site()));
+
+for (const run of sql.runs.filter(({ bridge }) => bridge === "jspi"))
+  pageSuite(browser, "sql", sql.suiteOf(run));
