@@ -4,7 +4,7 @@
  */
 
 import { Emitter } from "../src/base/emitter.ts";
-import { PagefoldError } from "../src/base/errors.ts";
+import { PagefoldError, throwIfAborted } from "../src/base/errors.ts";
 import { systemRuntime } from "../src/base/runtime.ts";
 import { type Connected, type ConnectOptions, connect, type DatabaseStore } from "./connect.ts";
 import { DatabaseAt, DatabaseTransaction } from "./database-parts.ts";
@@ -97,6 +97,7 @@ export class Database extends SqlExecutor {
     let result: T;
     try {
       result = await work(handle);
+      throwIfAborted(signal, "the transaction");
       how = "commit";
     } finally {
       handle.end();

@@ -3,6 +3,7 @@
  * this runtime lacks is one skipped test per suite, with the reason.
  */
 import { afterAll, afterEach, beforeAll, describe, it } from "vitest";
+import { isPagefoldError } from "../../src/base/errors.ts";
 import { openStore } from "../../src/node/index.ts";
 import type { BridgeKind } from "../../vfs/bridge/bridge.ts";
 import { Database, type DatabaseOptions } from "../../vfs/index.ts";
@@ -68,7 +69,10 @@ const residentOnly: Bridge = {
       ...(settings === undefined ? {} : { settings }),
     });
     try {
-      if ((await pages.resolve(name)) !== undefined) await (await pages.volume(name)).hydrate();
+      const known = await pages.volume(name).catch((error: unknown) => {
+        if (!isPagefoldError(error, "not_found")) throw error;
+      });
+      await known?.hydrate();
       const database = await Database.open(pages, name, { bridge: "resident-only", ...options });
       const close = database.close.bind(database);
       database.close = async () => {

@@ -3,12 +3,12 @@ import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { pathToFileURL } from "node:url";
-import { PagefoldError } from "../../src/base/errors.ts";
+import { abortedError, PagefoldError } from "../../src/base/errors.ts";
 import type { ByteSource } from "../../src/file/import.ts";
 import { openStore } from "../../src/node/index.ts";
 import { openObjectStore } from "../../src/node/store-url.ts";
 import { MemoryObjectStore } from "../../src/remote/memory-store.ts";
-import type { GetOptions, HttpAddress, ObjectStore } from "../../src/remote/object-store.ts";
+import type { GetOptions, HttpAddress, ObjectStore, PutOptions } from "../../src/remote/object-store.ts";
 import type { PageStore } from "../../src/store/page-store.ts";
 import type { Volume } from "../../src/store/volume.ts";
 import { closeLater } from "./closers.ts";
@@ -19,33 +19,62 @@ export const DOWN_HEADER = "x-down-marker";
 export class TestRemote {
   readonly store: ObjectStore;
   gets = 0;
-  /** Called before each get of the asynchronous store; may wait or throw. */
+  /** How often somebody closed what is not theirs. */
+  closes = 0;
+  /** Called before each get, and each put, of the asynchronous store; may wait or throw. */
   onGet: (key: string, options: GetOptions) => Promise<void> | void = () => {};
+  onPut: (key: string, options: PutOptions) => Promise<void> | void = () => {};
   readonly #marker: string | undefined;
   #down = false;
 
   constructor(inner: ObjectStore, http?: HttpAddress, marker?: string) {
     this.#marker = marker;
+    const answer = async <T>(work: () => Promise<T>): Promise<T> => {
+      if (this.#down) throw new PagefoldError("unavailable", "the cable was cut", { retryable: false });
+      return work();
+    };
     this.store = {
       url: inner.url,
       capabilities: inner.capabilities,
       ...(http === undefined ? {} : { http }),
       get: async (key, options = {}) => {
         this.gets++;
-        if (this.#down) throw new PagefoldError("unavailable", "the cable was cut", { retryable: false });
-        await this.onGet(key, options);
-        return inner.get(key, options);
+        return answer(async () => {
+          await this.onGet(key, options);
+          return inner.get(key, options);
+        });
       },
-      put: (...args) => inner.put(...args),
-      list: (...args) => inner.list(...args),
-      delete: (...args) => inner.delete(...args),
+      put: (key, body, options = {}) =>
+        answer(async () => {
+          await this.onPut(key, options);
+          return inner.put(key, body, options);
+        }),
+      list: (...args) => answer(() => inner.list(...args)),
+      delete: (...args) => answer(() => inner.delete(...args)),
       // It outlives the page stores that a test opens on it.
-      close: async () => {},
+      close: async () => {
+        this.closes++;
+      },
     };
     closeLater(() => inner.close());
   }
 
-  /** While it is down, no get is answered. */
+  /** From now on it answers neither gets nor puts before they are aborted; the answer makes it answer again. */
+  stall(reached: () => void = () => {}): () => void {
+    const never = (_key: string, { signal }: GetOptions): Promise<void> =>
+      new Promise((_resolve, reject) => {
+        signal?.addEventListener("abort", () => reject(abortedError("the request", signal.reason)));
+        reached();
+      });
+    this.onGet = never;
+    this.onPut = never;
+    return () => {
+      this.onGet = () => {};
+      this.onPut = () => {};
+    };
+  }
+
+  /** While it is down, it answers nothing. */
   set down(down: boolean) {
     this.#down = down;
     if (this.#marker === undefined) return;

@@ -2,7 +2,7 @@
  * Whose turn it is on a connection: one request at a time, first come first served; a transaction keeps the turn until it ends, and its own
  * statements pass, one after the other.
  */
-import { isPagefoldError, PagefoldError } from "../../src/base/errors.ts";
+import { abortedError, isPagefoldError, PagefoldError } from "../../src/base/errors.ts";
 import { Semaphore } from "../../src/base/semaphore.ts";
 import type { Connection } from "../sqlite/connection.ts";
 import { timeout } from "../timeout.ts";
@@ -48,7 +48,7 @@ export class ConnectionQueue {
         : await this.#check(transaction).statements.acquire(context.signal);
     try {
       if (transaction !== undefined) this.#check(transaction);
-      this.connection.context = context;
+      this.#enter(context);
       return await work(this.connection);
     } finally {
       release();
@@ -61,7 +61,7 @@ export class ConnectionQueue {
   ): Promise<{ readonly transaction: number }> {
     const release = await this.#turn(context.signal);
     try {
-      this.connection.context = context;
+      this.#enter(context);
       await this.connection.run(`BEGIN ${mode.toUpperCase()}`);
     } catch (error) {
       release();
@@ -101,6 +101,12 @@ export class ConnectionQueue {
 
   async close(): Promise<void> {
     await this.connection.close();
+  }
+
+  /** @throws `aborted` where the request was to end while it waited: a signal's message may still be on its way */
+  #enter(context: CallContext): void {
+    if (context.signal?.aborted || context.interrupted?.() === true) throw abortedError("the query");
+    this.connection.context = context;
   }
 
   async #turn(signal: AbortSignal | undefined): Promise<() => void> {

@@ -1,12 +1,12 @@
 /**
- * Queries whose results are wanted again whenever they change. They share one read-only connection, which looks at nothing but the volume's newest
- * state; a query is run again only when a page that it read was replaced, and told only when its rows are others.
+ * Queries whose results are wanted again whenever they change. They share one read-only connection, which looks at nothing but the state that the session
+ * shows; a query is run again only when a page that it read was replaced, and told only when its rows are others.
  */
 import { abortedError, PagefoldError } from "../../src/base/errors.ts";
 import { Semaphore } from "../../src/base/semaphore.ts";
+import type { Snapshot } from "../../src/volume/snapshot.ts";
 import type { Connection, SqlRows } from "../sqlite/connection.ts";
 import type { SqlParameters, SqlValue } from "../sqlite/values.ts";
-import type { VolumeSource } from "../sqlite/volume-source.ts";
 import type { CallContext } from "./connection-queue.ts";
 import type { ReadSet, RecordingSource } from "./read-set.ts";
 
@@ -21,7 +21,8 @@ interface LiveQuery {
 }
 
 export interface LiveQueriesOptions {
-  readonly source: VolumeSource;
+  /** The state that the session shows now. */
+  readonly current: () => Snapshot;
   /** Opens the connection on its first use. */
   readonly connect: () => Promise<{ readonly connection: Connection; readonly recording: RecordingSource }>;
 }
@@ -70,14 +71,28 @@ export class LiveQueries {
     for (const query of this.#queries.values()) if (this.#isStale(query)) query.wake?.();
   }
 
+  /** The session shows another volume from now on: every query is run again, on that. */
+  async moved(): Promise<void> {
+    await this.#turns.run(() => this.#disconnect());
+    for (const query of this.#queries.values()) {
+      query.read = undefined;
+      query.wake?.();
+    }
+  }
+
   async end(): Promise<void> {
     for (const id of [...this.#queries.keys()]) this.close(id);
+    await this.#disconnect();
+  }
+
+  async #disconnect(): Promise<void> {
     const connected = await this.#connected?.catch(() => undefined);
+    this.#connected = undefined;
     await connected?.connection.close();
   }
 
   #isStale({ read }: LiveQuery): boolean {
-    return read === undefined || read.changedIn(this.#options.source.current);
+    return read === undefined || read.changedIn(this.#options.current());
   }
 
   /** Resolves when the query is to be run. */

@@ -5,7 +5,6 @@
 import type { FetchPlan, PageView } from "../../src/volume/fetch-plan.ts";
 import type { Snapshot } from "../../src/volume/snapshot.ts";
 import type { ViewSource } from "../sqlite/view-source.ts";
-import type { VolumeSource } from "../sqlite/volume-source.ts";
 
 /** Header of page 1: change counter, page count, freelist and version change with every commit, whatever it changed. */
 const HEADER_BYTES = 100;
@@ -49,15 +48,16 @@ function firstPage(snapshot: Snapshot): Uint8Array | undefined {
   return page;
 }
 
-/** A volume's newest state that notes which pages are read. For one connection. */
+/** A source of snapshots that notes which pages are read. For one connection. */
 export class RecordingSource implements ViewSource {
-  readonly #source: VolumeSource;
+  readonly #source: ViewSource;
   /** Since `begin`: the pages that were read, the view of them, and what is known of a view that was given back. */
   #pages = new Set<number>();
   #view: RecordingView | undefined;
   #read: ReadSet | undefined;
 
-  constructor(source: VolumeSource) {
+  /** @param source whose views are snapshots */
+  constructor(source: ViewSource) {
     this.#source = source;
   }
 
@@ -66,7 +66,8 @@ export class RecordingSource implements ViewSource {
   }
 
   get lineage(): number {
-    return this.#source.lineage;
+    // A state that stays has none, and is never replaced.
+    return this.#source.lineage ?? 0;
   }
 
   /** Never: SQLite's own cache would hide what a query reads. */
@@ -97,7 +98,7 @@ export class RecordingSource implements ViewSource {
 
   /** What was read since `begin`. */
   end(): ReadSet {
-    return this.#read ?? new ReadSet(this.#view?.snapshot ?? this.#source.current, this.#pages);
+    return this.#read ?? new ReadSet(this.#view?.snapshot ?? (this.#source.current as Snapshot), this.#pages);
   }
 }
 

@@ -86,9 +86,9 @@ export class Session {
       ...(parts.tempFile === undefined ? {} : { tempFile: parts.tempFile }),
     });
     this.#live = new LiveQueries({
-      source: this.#sourceOf(volume),
+      current: () => this.#fixed ?? this.#sourceOf(this.#volume).current,
       connect: async () => {
-        const recording = new RecordingSource(this.#sourceOf(this.#volume));
+        const recording = new RecordingSource(this.#source);
         this.#files.set(LIVE, recording);
         const connection = await Connection.open(parts.sqlite3, this.#vfs, LIVE, { readOnly: true });
         return { connection, recording };
@@ -173,7 +173,7 @@ export class Session {
     if (lsn !== undefined || time !== undefined) {
       this.#fixed = await pastState(this.#volume, lsn ?? new Date(time ?? 0), signal);
     }
-    const source = this.#fixed === undefined ? this.#sourceOf(this.#volume) : fixedView(this.#fixed);
+    const source = this.#source;
     this.#files.set(MAIN, source);
     const mayBeEmpty = this.#fixed === undefined && readOnly !== true;
     await checkHoldsDatabase(source.current, this.#fetch(signal), request.name, mayBeEmpty);
@@ -334,16 +334,17 @@ export class Session {
     const answer = runPragma(context, name, value);
     if (answer === undefined) throw unknownPragma(name);
     const rows = typeof answer === "function" ? await answer() : answer;
-    if (file === this.#main.connection.file) this.#follow(file.source);
+    if (file === this.#main.connection.file) await this.#follow(file.source);
     return rows;
   }
 
   /** After a pragma that switched the connection to another volume. */
-  #follow(source: ViewSource): void {
+  async #follow(source: ViewSource): Promise<void> {
     if (!(source instanceof VolumeSource) || source.volume === this.#volume) return;
     for (const stop of this.#stopListening.splice(0)) stop();
     this.#volume = source.volume;
     this.#listen();
+    await this.#live.moved();
   }
 
   #queue({ view }: Where): ConnectionQueue {
@@ -352,6 +353,11 @@ export class Session {
     if (open === undefined)
       throw new PagefoldError("closed", "this view of a past state was closed; open it again");
     return open.queue;
+  }
+
+  /** What this session shows. */
+  get #source(): ViewSource {
+    return this.#fixed === undefined ? this.#sourceOf(this.#volume) : fixedView(this.#fixed);
   }
 
   #sourceOf(volume: Volume): VolumeSource {

@@ -178,6 +178,7 @@ export function installVfs(sqlite3: Sqlite3Static, options: VfsOptions): Pagefol
         if (bridge.blocking) bridge.interrupted = interrupted;
       },
       database: (fileName) => methods.database(fileName),
+      databaseAt: (pFile) => methods.databaseAt(pFile),
       withStandardPragmas: async (work) => {
         methods.standardPragmas = false;
         try {
