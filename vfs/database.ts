@@ -163,6 +163,8 @@ export class Database extends SqlExecutor {
 
   async #replay(replay: Replay, dropped: number, signal: AbortSignal | undefined): Promise<void> {
     try {
+      // Nothing can be fetched in the middle of a statement there, and the state is new.
+      if ((await this.call("status", {})).bridge === "resident-only") await this.call("hydrate", {}, signal);
       await this.transaction(replay, signal === undefined ? {} : { signal });
     } catch (cause) {
       throw new PagefoldError(

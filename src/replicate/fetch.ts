@@ -75,18 +75,23 @@ export async function pull(context: ReplicaContext, options: PullOptions = {}): 
   }, options.signal);
 }
 
-/** Drops every local commit that was not pushed; an unfinished push is finished first. Answers how many were dropped. */
+/**
+ * Drops every local commit that was not pushed; an unfinished push is finished first. Answers how many were dropped.
+ * @param options.pull and moves to the newest remote commit, in one step with that: where it cannot be learned, nothing is dropped, and
+ * no local commit can come in between
+ */
 export async function reset(
   context: ReplicaContext,
-  options: Options = {},
+  options: Options & { readonly pull?: boolean } = {},
 ): Promise<{ readonly dropped: number }> {
   return context.moves.run(async () => {
-    await prepare(context, "reset", options);
+    const { head } = await prepare(context, options.pull === true ? "fetch" : "reset", options);
     return context.writers.run(async () => {
       const { commits } = context.replica.state;
       if (stepOf(context, "reset") === "drop" && commits.last !== undefined) {
         context.log.reset(context.replica, commits.last.sequence);
       }
+      if (head !== undefined && stepOf(context, "pull", head) === "move") moveTo(context);
       context.onStatus();
       return { dropped: commits.length };
     }, options.signal);

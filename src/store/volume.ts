@@ -36,7 +36,12 @@ import { residentPages } from "../volume/cached-pages.ts";
 import { LocalCommits } from "../volume/local-commits.ts";
 import { type LocalCommit, shapeOf } from "../volume/replica.ts";
 import { type PageSupply, Snapshot } from "../volume/snapshot.ts";
-import { type CommitResult, type HostedDraft, Transaction, type TransactionHost } from "../volume/transaction.ts";
+import {
+  type CommitResult,
+  type HostedDraft,
+  Transaction,
+  type TransactionHost,
+} from "../volume/transaction.ts";
 import type { StoreSettings } from "./settings.ts";
 
 export type Options = { readonly signal?: AbortSignal };
@@ -110,6 +115,16 @@ export class Volume {
     return this.#open().replica.state.epoch;
   }
 
+  /** The number of the newest local commit, pushed or not; 0 before the first. */
+  get lastSequence(): number {
+    return this.#open().replica.state.nextSequence - 1;
+  }
+
+  /** Pages of this volume's page size that were fetched ahead and nobody has read so far. */
+  get prefetchedUnused(): number {
+    return this.#open().cache.stats().prefetchedUnused;
+  }
+
   /** Another object whenever a new snapshot would differ in any way, also in where its pages lie. */
   get version(): object {
     return this.#open().replica.state;
@@ -140,8 +155,11 @@ export class Volume {
     return this.#timed("push", (context) => push(context, options));
   }
 
-  /** Drops local commits that were not pushed; finishes an unfinished push first. */
-  reset(options: Options = {}): Promise<{ readonly dropped: number }> {
+  /**
+   * Drops local commits that were not pushed; finishes an unfinished push first.
+   * @param options.pull and moves to the newest remote commit; where that cannot be learned (`unavailable`), nothing is dropped
+   */
+  reset(options: Options & { readonly pull?: boolean } = {}): Promise<{ readonly dropped: number }> {
     return this.#timed("reset", (context) => reset(context, options));
   }
 
@@ -275,10 +293,7 @@ export class Volume {
   }
 
   /** Takes the writer's turn over, which ends with the transaction. */
-  #transaction(
-    options: WriteOptions & { readonly snapshot?: Snapshot },
-    release: () => void,
-  ): Transaction {
+  #transaction(options: WriteOptions & { readonly snapshot?: Snapshot }, release: () => void): Transaction {
     try {
       const context = this.#open();
       const base = this.snapshot();

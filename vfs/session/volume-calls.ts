@@ -77,21 +77,24 @@ async function push(
       ...(tag === undefined ? {} : { tag }),
       ...options,
     });
-    const { to } = await volume.pull(options);
+    const lsn = await pullIfPossible(volume, options);
     const none = { changedPages: 0, storedBytes: 0, ahead: volume.status().ahead };
     const where = { volume: fork.id, ...(tag === undefined ? {} : { tag }) };
-    return { outcome: "forked", lsn: to, commits: before, ...none, fork: where };
+    return { outcome: "forked", lsn, commits: before, ...none, fork: where };
   }
-  const { dropped } = await volume.reset(options);
-  const { to } = await volume.pull(options);
-  return {
-    outcome: "reset",
-    lsn: to,
-    commits: dropped,
-    changedPages: 0,
-    storedBytes: 0,
-    ahead: volume.status().ahead,
-  };
+  const { dropped } = await volume.reset({ ...options, pull: true });
+  const { lsn, ahead } = volume.status();
+  return { outcome: "reset", lsn, commits: dropped, changedPages: 0, storedBytes: 0, ahead };
+}
+
+/** The fork has been made: that is told also where the store has just stopped to answer, or a local commit has come. The next pull moves on. */
+async function pullIfPossible(volume: Volume, options: { readonly signal?: AbortSignal }): Promise<number> {
+  try {
+    return (await volume.pull(options)).to;
+  } catch (error) {
+    if (!isPagefoldError(error, "unavailable", "aborted", "diverged")) throw error;
+    return volume.status().lsn;
+  }
 }
 
 function optional(signal: AbortSignal | undefined): { readonly signal?: AbortSignal } {
