@@ -1,6 +1,7 @@
 /**
  * Pagefold's main job on real input: a database is put into an object store by one process, tracked from an empty directory by a second, and
- * queried by a third that fetches only the pages it reads; at the end a fourth exports it, and the bytes are compared with the source.
+ * queried by a third that fetches only the pages it reads. Then another side, which has no page of it, writes through SQL and pushes; the replica
+ * learns what changed and reads it. At the end the first version is exported, and its bytes are compared with the source.
  *
  *   npm start              the database of the npm package wordnet-sqlite (29 MB)
  *   npm start -- FILE      your own SQLite database; the queries are derived from its schema
@@ -84,6 +85,26 @@ const tableLine = (cells) =>
     )
     .join("");
 
+/** One side writes a row and pushes, without having the database; the other learns the changed pages and reads the row. */
+async function writeAndRead(store, local, pageCount) {
+  const note = `written ${new Date().toISOString()}`;
+  const insert =
+    "CREATE TABLE IF NOT EXISTS pagefold_example (note TEXT); INSERT INTO pagefold_example VALUES (?)";
+  const written = await pagefold("sql", "main", insert, "--param", note, "--store", store);
+  const { push, stats } = written;
+  console.log(
+    `\nwrite     ${written.changes} row from another side, with ${stats.residentPages} of ${pageCount} pages at hand; pushed as LSN ${push.lsn}: ${push.changedPages} pages, ${push.storedBytes} B, ${stats.ms} ms`,
+  );
+  const pulled = await pagefold("pull", "main", "--store", store, "--local", local);
+  console.log(
+    `pull      LSN ${pulled.from} to ${pulled.to}: ${pulled.changedPages} changed pages, ${pulled.requests} requests`,
+  );
+  const select = "SELECT note FROM pagefold_example ORDER BY rowid DESC LIMIT 1";
+  const read = await pagefold("sql", "main", select, "--store", store, "--local", local);
+  if (read.rows[0]?.[0] !== note) throw new Error("the row that was written did not arrive");
+  console.log(`read      the row has arrived, ${read.stats.requests} requests, ${read.stats.ms} ms`);
+}
+
 async function main(given) {
   const source =
     given === undefined
@@ -126,20 +147,22 @@ async function main(given) {
     });
     if (queries < 6) throw new Error(`only ${queries} queries ran`);
 
-    const out = await pagefold("export", "main", exported, "--store", store);
+    await writeAndRead(store, local, imported.pageCount);
+
+    const out = await pagefold("export", "main", exported, "--store", store, "--lsn", "1");
     const [before, after] = [await sha256(source), await sha256(exported)];
     if (before !== after || !(await sameBytes(source, exported))) {
       throw new Error(`the exported bytes differ from the source: sha256 ${after} instead of ${before}`);
     }
     console.log(
-      `\nexport    ${(out.bytes / 1e6).toFixed(1)} MB in ${out.ms} ms, state checksum ${out.stateChecksum}`,
+      `export    LSN 1: ${(out.bytes / 1e6).toFixed(1)} MB in ${out.ms} ms, state checksum ${out.stateChecksum}`,
     );
     console.log(`compare   byte for byte the same, sha256 ${after}`);
 
     const seconds = ((performance.now() - started) / 1000).toFixed(1);
     const share = ((100 * beforeScans.pages) / imported.pageCount).toFixed(1);
     console.log(
-      `\ndone: imported, cloned, ran ${queries} queries (the first ${beforeScans.queries} on ${share} % of the pages), exported identical bytes, in ${seconds} s`,
+      `\ndone: imported, cloned, ran ${queries} queries (the first ${beforeScans.queries} on ${share} % of the pages), wrote and read back, exported identical bytes, in ${seconds} s`,
     );
   } finally {
     await rm(folder, { recursive: true, force: true });

@@ -36,7 +36,7 @@ const quote = (identifier) => `"${String(identifier).replaceAll('"', '""')}"`;
 
 /** Queries for a database that we know nothing of, from its schema: cheap ones first, the whole scan last. */
 async function queriesOfSchema(database) {
-  const ask = async (sql) => (await database.query(sql)).rows;
+  const ask = async (sql) => (await database.execute(sql)).rows;
   const tables = await ask(
     `SELECT l.name FROM pragma_table_list l WHERE l.schema = 'main' AND l.type = 'table' AND l.wr = 0
      AND l.name NOT LIKE 'sqlite\\_%' ESCAPE '\\' ORDER BY l.name`,
@@ -91,26 +91,21 @@ const literal = (text) => `'${String(text).replaceAll("'", "''")}'`;
 const scanOf = ({ table, columns }) =>
   `SELECT count(*), ${columns.map((column) => `sum(length(${quote(column)}))`).join(", ")} FROM ${quote(table)}`;
 
-const database = await Database.open({ store: { url: store }, name, local: { path: local } });
+const database = await Database.open(store, name, { local: { path: local } });
 try {
   const queries = shape === "wordnet" ? wordnet : await queriesOfSchema(database);
   for (const [title, sql, scans = false] of queries) {
-    const before = await database.stats();
-    const start = performance.now();
-    const { rows } = await database.query(sql);
-    const ms = performance.now() - start;
-    const after = await database.stats();
+    const before = await database.status();
+    const { rows, stats } = await database.execute(sql);
+    const { residentPages, pageCount } = await database.status();
     const report = {
       scans,
       name: title.length > 33 ? `${title.slice(0, 32)}…` : title,
       rows: rows.length,
-      ms,
-      faults: after.faults - before.faults,
-      requests: after.requests - before.requests,
-      bytesFetched: after.bytesFetched - before.bytesFetched,
-      newPages: after.residentPages - before.residentPages,
+      ...stats,
+      newPages: residentPages - before.residentPages,
       pagesBefore: before.residentPages,
-      pageCount: after.pageCount,
+      pageCount,
     };
     console.log(JSON.stringify(report));
   }

@@ -144,6 +144,18 @@ export abstract class SqlExecutor {
     parameters: ParametersOrOptions = [],
     options: CallOptions = {},
   ): AsyncGenerator<Row, void, undefined> {
+    for await (const batch of this.batches(sql, parameters, options)) yield* objectsOf(batch) as Row[];
+  }
+
+  /**
+   * `iterate` with rows as arrays, some at a time, under columns that keep their order and may share a name. There is at least one batch, so that the
+   * columns of a result without rows are known.
+   */
+  async *batches(
+    sql: string,
+    parameters: ParametersOrOptions = [],
+    options: CallOptions = {},
+  ): AsyncGenerator<SqlRows, void, undefined> {
     const call = argumentsOf(parameters, options);
     const { cursor } = await this.call(
       "cursor",
@@ -155,12 +167,13 @@ export abstract class SqlExecutor {
       for (let rows = FIRST_BATCH; ; rows = Math.min(rows * 2, BATCH_MAX)) {
         const batch = await this.call("next", { cursor, rows }, call.signal);
         isOpen = !batch.done;
-        yield* objectsOf(batch) as Row[];
+        yield { columns: batch.columns, rows: batch.rows };
         if (batch.done) return;
       }
     } catch (error) {
-      // A failed step has closed it.
       isOpen = false;
+      // A step that failed has closed it; one that was not made, since the signal had fired before, has not. `error` says more than a failure to close.
+      await this.call("closeCursor", { cursor }).catch(() => {});
       throw error;
     } finally {
       if (isOpen) await this.call("closeCursor", { cursor });

@@ -47,6 +47,34 @@ export function withLsn(command: Command): Command {
   return command.option("--lsn <n>", "as of this commit (default: the newest)", positive);
 }
 
+/** A state of the past: a commit's number, or a time, at which some commit was the newest. */
+export type PastPoint = number | Date;
+
+/** Adds --at, which understands times too. */
+export function withAt(command: Command): Command {
+  return command.addOption(
+    new Option("--at <lsn|time>", "as of this commit, or of this time, e.g. 2026-01-31T18:00:00Z")
+      .argParser(lsnOrTime)
+      .conflicts("lsn"),
+  );
+}
+
+const isoTime = /^(?<day>\d{4}-\d\d-\d\d)(?:[T ]\d\d:\d\d(?::\d\d(?:\.\d+)?)?(?<zone>Z|[+-]\d\d:?\d\d)?)?$/i;
+
+/** Digits are an LSN; a time is ISO 8601, in UTC where it names no zone. */
+export function lsnOrTime(text: string): PastPoint {
+  if (/^[0-9]+$/.test(text)) return positive(text);
+  const { day = "", zone } = isoTime.exec(text)?.groups ?? {};
+  const time = new Date(`${text.replace(" ", "T")}${zone === undefined && text !== day ? "Z" : ""}`);
+  // 31 February would be a day in March.
+  if (day === "" || Number.isNaN(time.getTime()) || !new Date(day).toISOString().startsWith(day)) {
+    throw new InvalidArgumentError(
+      "Give a commit's number, or a time such as 2026-01-31T18:00:00Z (without a zone it is UTC).",
+    );
+  }
+  return time;
+}
+
 /** A whole number from 0 to 2^53 - 1, digits only: neither "12abc" nor "1e3" nor "". */
 export function count(text: string): number {
   const value = /^[0-9]+$/.test(text) ? Number(text) : Number.NaN;

@@ -14,17 +14,29 @@ export interface Result {
   readonly talk?: string;
 }
 
+export interface OutputOptions {
+  readonly json: boolean;
+  readonly quiet: boolean;
+  /** Default: the process's own. */
+  readonly stdout?: NodeJS.WritableStream;
+  readonly stderr?: NodeJS.WritableStream;
+}
+
 export class Output {
   readonly #json: boolean;
   readonly #quiet: boolean;
+  readonly #stdout: NodeJS.WritableStream;
+  readonly #stderr: NodeJS.WritableStream;
   #readerGone = false;
 
-  constructor(options: { readonly json: boolean; readonly quiet: boolean }) {
+  constructor(options: OutputOptions) {
     this.#json = options.json;
     this.#quiet = options.quiet;
+    this.#stdout = options.stdout ?? process.stdout;
+    this.#stderr = options.stderr ?? process.stderr;
     // Failures of stdout reach `bytes` through its callback; a stderr that nobody reads is nothing to fail for.
-    process.stdout.on("error", () => {});
-    process.stderr.on("error", () => {});
+    this.#stdout.on("error", () => {});
+    this.#stderr.on("error", () => {});
   }
 
   get json(): boolean {
@@ -48,18 +60,28 @@ export class Output {
 
   /** A line for humans on stderr; nothing under --quiet. */
   talk(line: string): void {
-    if (!this.#quiet) process.stderr.write(`${line}\n`);
+    if (!this.#quiet) this.#stderr.write(`${line}\n`);
+  }
+
+  /** A failure, newline included; shown under --quiet too. */
+  failure(text: string): void {
+    this.#stderr.write(text);
   }
 
   async text(text: string): Promise<void> {
-    await this.bytes(new TextEncoder().encode(`${text}\n`));
+    await this.raw(`${text}\n`);
+  }
+
+  /** Text as it is, without a line end of its own. */
+  async raw(text: string): Promise<void> {
+    await this.bytes(new TextEncoder().encode(text));
   }
 
   /** Writes to stdout and waits until the bytes are taken. */
   async bytes(bytes: Uint8Array): Promise<void> {
     if (this.#readerGone || bytes.length === 0) return;
     const error = await new Promise<NodeJS.ErrnoException | null | undefined>((resolve) => {
-      process.stdout.write(bytes, resolve);
+      this.#stdout.write(bytes, resolve);
     });
     if (error === null || error === undefined) return;
     if (error.code !== "EPIPE") throw stdoutError(error);

@@ -97,7 +97,7 @@ export async function runWork(
   const fail = (error: unknown): void => {
     if (exitCode !== 0) return;
     const failure = failureOf(error, interruption.exitCode());
-    process.stderr.write(failureText(failure, output.json));
+    output.failure(failureText(failure, output.json));
     exitCode = failure.exitCode;
   };
   try {

@@ -44,7 +44,7 @@ describe("sql", () => {
     expect(failure).toMatchObject({ code: "invalid", message: expect.stringMatching(/database/) });
   });
 
-  it("that writes is refused: read-only here; the store is untouched", async () => {
+  it("that writes is refused with --read-only; the store is untouched", async () => {
     const before = await filesBelow(store);
     for (const sql of [
       "DELETE FROM items",
@@ -52,7 +52,7 @@ describe("sql", () => {
       "INSERT INTO tags VALUES (1, 'x')",
       "DROP TABLE tags",
     ]) {
-      const failure = await failJson(["sql", "shop", sql, "--store", store]);
+      const failure = await failJson(["sql", "shop", sql, "--read-only", "--store", store]);
       expect(failure, sql).toMatchObject({
         exit: 2,
         code: "invalid",

@@ -73,11 +73,13 @@ describe("a waiting command", () => {
     const small = at("small.bin");
     await writeFile(small, "0123456789");
     await runJson(["import", small, "--store", store, "--tag", "small"]);
-    const { child, result } = startCli(["write", "small", "--offset", "0", "--store", store], {
-      stdin: "open",
-    });
+    const local = at("replica-wait");
+    const { child, result } = startCli(
+      ["write", "small", "--offset", "0", "--store", store, "--local", local],
+      { stdin: "open" },
+    );
     child.stdin?.write("partial");
-    await new Promise((resolve) => setTimeout(resolve, 1000));
+    await until("the replica to be held", () => existsSync(join(local, "lock")));
     child.kill("SIGINT");
     expect((await result).code).toBe(130);
     expect((await runCli(["read", "small", "--store", store])).stdout).toBe("0123456789");

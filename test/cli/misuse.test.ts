@@ -8,7 +8,7 @@ describe("misuse ends with 2 and says what is expected", () => {
   const cases: readonly (readonly [string, readonly string[], RegExp])[] = [
     ["an unknown verb", ["frobnicate"], /unknown command/],
     ["an unknown option", ["tags", ...store, "--frobnicate"], /unknown option/],
-    ["a missing argument", ["sql", "name", ...store], /missing required argument 'sql'/],
+    ["a missing argument", ["sql", ...store], /missing required argument 'name'/],
     ["one argument too many", ["tags", "extra", ...store], /too many arguments/],
     ["no store", ["tags"], /--store/],
     ["an empty store", ["tags", "--store", ""], /empty/],
@@ -42,7 +42,29 @@ describe("misuse ends with 2 and says what is expected", () => {
     ],
     ["an endpoint that is no address", ["tags", "--endpoint", "localhost", ...store], /http/],
     ["a store of no known kind", ["tags", "--store", "ftp://host/store"], /s3:|file:/],
-    ["empty SQL on stdin", ["sql", "name", "-", ...store], /no SQL/],
+    ["empty SQL on stdin", ["sql", "name", "-", ...store], /no SQL on stdin/],
+    ["no SQL at all", ["sql", "name", ...store], /no SQL on stdin/],
+    ["SQL that is a comment", ["sql", "name", "/* nothing */", ...store], /no SQL/],
+    ["stdin twice", ["sql", "name", "-", "-f", "-", ...store], /stdin can be read once/],
+    [
+      "a mode that there is not",
+      ["sql", "name", "SELECT 1", "--mode", "xml", ...store],
+      /table, csv, json, line/,
+    ],
+    ["a time that is none", ["sql", "name", "SELECT 1", "--at", "noon", ...store], /2026-01-31T18:00:00Z/],
+    ["an LSN and a time", ["sql", "name", "SELECT 1", "--at", "1", "--lsn", "1", ...store], /--lsn/],
+    [
+      "a new database to read only",
+      ["sql", "name", "SELECT 1", "--create", "--read-only", ...store],
+      /--read-only/,
+    ],
+    [
+      "a new database that is kept nowhere",
+      ["sql", "name", "SELECT 1", "--create", "--no-push", ...store],
+      /--local/,
+    ],
+    ["a parameter that is no JSON", ["sql", "name", "SELECT ?", "--param-json", "x", ...store], /JSON/],
+    ["a bridge that there is not", ["sql", "name", "SELECT 1", "--bridge", "ferry", ...store], /jspi/],
   ];
   for (const [what, args, message] of cases) {
     it(what, async () => {

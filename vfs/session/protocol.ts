@@ -55,6 +55,8 @@ export interface SessionStatus {
   /** Where pages and local commits are kept. */
   readonly storage: "memory" | "directory";
   readonly readOnly: boolean;
+  /** Between BEGIN and its end. */
+  readonly inTransaction: boolean;
 }
 
 /** What happened to local commits that were to be pushed. */

@@ -1,0 +1,39 @@
+/** What the command says about SQL that ran: on stderr, in one form for scripts and for the shell. */
+import type { PushReply, QueryStats } from "../../../vfs/index.ts";
+import { bytesText } from "../output.ts";
+
+/** "1 row", "2 rows". */
+export function counted(count: number, what: string): string {
+  return `${count} ${what}${count === 1 ? "" : "s"}`;
+}
+
+export function summary({
+  rows,
+  changes,
+}: {
+  readonly rows: number | undefined;
+  readonly changes: number;
+}): string {
+  const parts: string[] = [];
+  if (rows !== undefined) parts.push(counted(rows, "row"));
+  if (changes > 0) parts.push(`${counted(changes, "row")} changed`);
+  return parts.length === 0 ? "done" : parts.join(", ");
+}
+
+export function costText({ faults, requests, bytesFetched }: Omit<QueryStats, "ms">): string {
+  return `${counted(faults, "fault")}, ${counted(requests, "request")}, ${bytesText(bytesFetched)} fetched`;
+}
+
+export function pushText({ outcome, lsn, commits, changedPages }: PushReply): string {
+  return outcome === "nothing"
+    ? "nothing to push"
+    : `pushed ${counted(commits, "local commit")} as LSN ${lsn}, ${counted(changedPages, "page")}`;
+}
+
+/** Where local commits wait that nobody pushed. */
+export function localOnly(
+  ahead: number,
+  { name, local }: { readonly name: string; readonly local: string | undefined },
+): string {
+  return `local only: ${counted(ahead, "commit")} in ${local}, not in the remote log; pagefold push ${name} --local ${local} sends`;
+}
