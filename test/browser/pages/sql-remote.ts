@@ -1,0 +1,90 @@
+/** Databases of a page that the test's process drives step by step, for cases in which the page does not live to the end. */
+import { Database } from "../../../vfs/browser.ts";
+import type { DatabaseOptions, DatabaseStatus } from "../../../vfs/database.ts";
+import type { SqlRow } from "../../../vfs/executor.ts";
+import { HttpStore } from "../http-store.ts";
+import { failure } from "./checks.ts";
+import { ENDLESS, SqlSpace, sleep } from "./sql-run.ts";
+
+const databases = new Map<string, Database>();
+
+function databaseOf(space: string): Database {
+  const found = databases.get(space);
+  if (found === undefined) throw new Error(`no database of ${space} is open in this page`);
+  return found;
+}
+
+export interface OpenArguments {
+  readonly space: string;
+  readonly tag?: string;
+  readonly options?: DatabaseOptions;
+  /** A store that says no address for plain requests. */
+  readonly noAddress?: boolean;
+}
+
+/** Opens the database that the other functions then use by its space. */
+export async function open({
+  space,
+  tag = "main",
+  options = {},
+  noAddress = false,
+}: OpenArguments): Promise<DatabaseStatus> {
+  const url = `${location.origin}/objects/${space}/`;
+  const store = noAddress ? new HttpStore(url) : new SqlSpace(url);
+  const database = await Database.open(store, tag, { create: true, ...options });
+  databases.set(space, database);
+  return database.status();
+}
+
+export async function query({ space, sql }: { space: string; sql: string }): Promise<SqlRow[]> {
+  return databaseOf(space).query(sql);
+}
+
+export async function push({ space }: { space: string }): Promise<number> {
+  return (await databaseOf(space).push()).lsn;
+}
+
+export async function pull({ space }: { space: string }): Promise<number> {
+  return (await databaseOf(space).pull()).lsn;
+}
+
+export async function close({ space }: { space: string }): Promise<void> {
+  await databaseOf(space).close();
+}
+
+/** Leaves a transaction open that has written; never ends by itself. */
+export async function writeAndWait({ space, sql }: { space: string; sql: string }): Promise<void> {
+  await databaseOf(space).transaction(async (tx) => {
+    await tx.exec(sql);
+    document.title = "waiting";
+    await new Promise(() => {});
+  });
+}
+
+/** How a query that would never end fails. */
+export async function failureOfEndless({
+  space,
+}: {
+  space: string;
+}): Promise<{ code: string; message: string }> {
+  const { code, message } = await failure(databaseOf(space).query(ENDLESS), "unavailable", "aborted");
+  return { code, message };
+}
+
+/** Whether this page's timers and rendering went on during a query that computes on its own thread: the longest pause, milliseconds. */
+export async function longestPause({ space }: { space: string }): Promise<number> {
+  const controller = new AbortController();
+  const running = failure(databaseOf(space).query(ENDLESS, { signal: controller.signal }), "aborted");
+  let longest = 0;
+  let last = performance.now();
+  const timer = setInterval(() => {
+    const now = performance.now();
+    longest = Math.max(longest, now - last);
+    last = now;
+  }, 5);
+  await sleep(500);
+  clearInterval(timer);
+  controller.abort();
+  await running;
+  return longest;
+}
