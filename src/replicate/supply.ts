@@ -43,14 +43,20 @@ export class CachingSupply implements PageSupply {
   readonly #options: SupplyOptions;
   /** What the last fault was for. */
   #lastNeeded = PageSet.of([]);
+  /** Pages of the last plan that the cache must not give up before the next one. */
+  #held: { readonly handle: number; readonly page: number; readonly lsn: number }[] = [];
 
   constructor(options: SupplyOptions) {
     this.#options = options;
   }
 
   *plan(snapshot: Snapshot, firstPage: number, lastPage: number): FetchPlan<void> {
+    this.#letGo();
     const needed = snapshot.missing(firstPage, lastPage);
     if (needed.isEmpty) return;
+    // A range is read at once: what is here of it already must still be here when the rest has come.
+    for (let page = firstPage; page <= lastPage && lastPage > firstPage; page++)
+      this.#hold(page, snapshot.table.lookup(page));
     const fault = this.#begin(snapshot, needed);
     let failed = true;
     try {
@@ -71,7 +77,7 @@ export class CachingSupply implements PageSupply {
   /** @param needed of `pages`, what the caller is about to read */
   *#planPages(snapshot: Snapshot, pages: PageSet, needed: PageSet): FetchPlan<void> {
     const { context, fetcher } = this.#options;
-    const { sink, putAgain } = this.#keepingSink(snapshot, needed);
+    const { sink, putAgain } = this.#keepingSink(snapshot, needed, needed.size > 1 || this.#held.length > 0);
     const { tasks, zeroed } = yield* resolveFrames(context, wantedPages(snapshot.table, pages));
     sinkZeros(zeroed, snapshot.pageSize, sink);
     const limits = { maxBytes: fetcher.settings.maxRangeBytes, gapBytes: fetcher.settings.gapBytes };
@@ -104,7 +110,7 @@ export class CachingSupply implements PageSupply {
     signal: AbortSignal | undefined,
   ): Promise<void> {
     const { context, fetcher, replica } = this.#options;
-    const { sink, putAgain } = this.#keepingSink(snapshot, needed);
+    const { sink, putAgain } = this.#keepingSink(snapshot, needed, false);
     const wanted = wantedPages(snapshot.table, pages);
     await fetcher.load(String(replica.handle), context, wanted, sink, signal);
     putAgain();
@@ -114,7 +120,7 @@ export class CachingSupply implements PageSupply {
    * In a small cache the pages that come along with the needed ones (of the same frame, or read ahead) may push these out, and would the next
    * time, too: `putAgain` puts them last.
    */
-  #keepingSink(snapshot: Snapshot, needed: PageSet): { sink: PageSink; putAgain: () => void } {
+  #keepingSink(snapshot: Snapshot, needed: PageSet, hold: boolean): { sink: PageSink; putAgain: () => void } {
     const toCache = this.#sink(snapshot.table);
     const again: (() => void)[] = [];
     const { pageSize } = snapshot;
@@ -125,6 +131,7 @@ export class CachingSupply implements PageSupply {
         if (needed.has(page)) {
           const copy = bytes.slice(offset, offset + pageSize);
           again.push(() => toCache(lsn, PageSet.of([page]), copy));
+          if (hold) this.#hold(page, lsn);
         }
         offset += pageSize;
       }
@@ -136,6 +143,19 @@ export class CachingSupply implements PageSupply {
         for (const put of [...again, ...again]) put();
       },
     };
+  }
+
+  #hold(page: number, lsn: number): void {
+    const { cache, replica } = this.#options;
+    // Zeros and local commits are not in the cache.
+    if (lsn <= 0) return;
+    const handle = cacheHandle(replica, lsn as Lsn);
+    if (cache.pin(handle, page, lsn)) this.#held.push({ handle, page, lsn });
+  }
+
+  #letGo(): void {
+    for (const { handle, page, lsn } of this.#held) this.#options.cache.unpin(handle, page, lsn);
+    this.#held = [];
   }
 
   #begin(snapshot: Snapshot, needed: PageSet): { pages: PageSet; end: (failed: boolean) => void } {

@@ -183,13 +183,25 @@ export class Snapshot implements PageView {
     this.close();
   }
 
+  /** Page by page: in a small cache one that was here may be gone when another has come, and what was read is read. */
   async #readWindow(offset: number, into: Uint8Array, signal: AbortSignal | undefined): Promise<void> {
-    for (let attempt = 0; attempt < MAX_ATTEMPTS; attempt++) {
-      if (this.tryRead(offset, into)) return;
+    if (this.tryRead(offset, into)) return;
+    const { pageSize } = this;
+    const first = Math.floor(offset / pageSize) + 1;
+    const last = Math.ceil((offset + into.length) / pageSize);
+    let unread = Array.from({ length: last - first + 1 }, (_, i) => first + i);
+    for (let failures = 0; failures < MAX_ATTEMPTS; ) {
+      const before = unread.length;
+      unread = unread.filter((page) => {
+        const from = Math.max((page - 1) * pageSize, offset);
+        const to = Math.min(page * pageSize, offset + into.length);
+        const part = into.subarray(from - offset, to - offset);
+        return !this.#tryPart(page, from - (page - 1) * pageSize, part);
+      });
+      if (unread.length === 0) return;
+      if (unread.length === before) failures++;
       throwIfAborted(signal, "reading");
-      const first = Math.floor(offset / this.pageSize) + 1;
-      const last = Math.ceil((offset + into.length) / this.pageSize);
-      await this.context.supply.load(this, this.missing(first, last), signal);
+      await this.context.supply.load(this, this.missing(first, last).intersect(PageSet.of(unread)), signal);
     }
     throw cacheTooSmall(this.context.cache.capacityPages);
   }
