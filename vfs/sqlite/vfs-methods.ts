@@ -9,6 +9,7 @@ import { noopRecorder, type Recorder } from "../../src/base/recorder.ts";
 import { systemRuntime } from "../../src/base/runtime.ts";
 import type { BlockFile } from "../../src/local/block-file.ts";
 import type { FaultBridge } from "../bridge/bridge.ts";
+import { nextTask } from "../next-task.ts";
 import * as code from "./codes.ts";
 import { CommitGroup } from "./commit-group.ts";
 import { DatabaseFile } from "./database-file.ts";
@@ -111,7 +112,8 @@ export class VfsMethods {
 
   /** Whether the next transaction on one of the open databases will see content of another history than the last one did. */
   viewsReplaced(): boolean {
-    for (const file of this.#databases.values()) if (file.replaced) return true;
+    // Several connections may have the same database open, each with a cache and a schema of its own.
+    for (const file of this.#files.values()) if (file instanceof DatabaseFile && file.replaced) return true;
     return false;
   }
 
@@ -202,7 +204,7 @@ export class VfsMethods {
       }),
     progress: () =>
       this.#later(1, async () => {
-        await systemRuntime.sleep(0);
+        await nextTask();
         this.#yieldedAt = systemRuntime.monotonic();
         return this.interrupted() ? 1 : 0;
       }),
