@@ -79,12 +79,13 @@ export async function connect(
     onEvent: (event) => tell(event),
   };
   const counted = new MemoryRecorder();
+  const meter = teeRecorder(counted, recorder);
   const held = store instanceof PageStore ? undefined : await holdStore(platform, store, options);
   try {
     const client =
       held === undefined || options.worker === false
         ? await openHere(opening, store, held && keptOpen(withMetrics(held.store, counted)))
-        : await openInWorker(opening, withMetrics(held.store, teeRecorder(counted, recorder)));
+        : await openInWorker(opening, withMetrics(held.store, meter), meter);
     return {
       client,
       recorder,
@@ -137,6 +138,7 @@ async function openHere(
 async function openInWorker(
   { platform, request, settings, options, onEvent }: Opening,
   store: ObjectStore,
+  meter: Recorder,
 ): Promise<WorkerClient> {
   const { workerUrl, concurrency, faultTimeoutMs, signal } = options;
   const bridge = options.bridge ?? bestBridge(store);
@@ -172,6 +174,10 @@ async function openInWorker(
     bell,
     deaf: bell === undefined && bridge !== "jspi",
     onEvent,
+    onFetched: (bytes) => {
+      meter.count("remote.get.count");
+      meter.count("remote.get.bytes", bytes);
+    },
     release: () => {
       for (const mover of movers) mover.close();
     },

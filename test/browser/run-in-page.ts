@@ -110,6 +110,8 @@ export class Tab {
         [call, where] as const,
       );
     } catch (error) {
+      if (/Target crashed/.test((error as Error).message))
+        this.#broken ??= `its page crashed in ${call.name}`;
       throw new Error(`${call.name}: ${(error as Error).message}${this.#report()}`, { cause: error });
     }
   }

@@ -24,6 +24,8 @@ export interface SyncXhrBridgeOptions {
   /** As `interrupted` of the bridge at first, asked before each request; the VFS sets that for each statement of a `Database`. */
   readonly interrupted?: () => boolean;
   readonly makeRequest?: () => SyncRequest;
+  /** Told of every answer, with the bytes that came. */
+  readonly onAnswer?: (bytes: number) => void;
   /** How often a request that got no answer is sent. Default 3. */
   readonly attempts?: number;
   /** How long one request may take: nothing else ends it. Default 120000. */
@@ -92,6 +94,8 @@ export class SyncXhrBridge implements BlockingBridge {
       );
     }
     const { status } = request;
+    const body = request.response instanceof ArrayBuffer ? request.response : new ArrayBuffer(0);
+    this.#options.onAnswer?.(body.byteLength);
     if (status === NOT_FOUND) return undefined;
     if (status === RANGE_NOT_SATISFIABLE) return new Uint8Array(0);
     if (status !== PARTIAL && status !== OK) {
@@ -100,7 +104,7 @@ export class SyncXhrBridge implements BlockingBridge {
         details: { key, status },
       });
     }
-    const bytes = new Uint8Array(request.response as ArrayBuffer);
+    const bytes = new Uint8Array(body);
     // A host that ignores ranges answers the whole object.
     const wanted = status === OK ? bytes.subarray(offset, offset + length) : bytes;
     if (wanted.length <= length) return wanted;

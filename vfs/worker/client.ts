@@ -30,6 +30,8 @@ export interface WorkerClientOptions {
   /** Ends what moves bytes for the worker; called when the worker has ended. */
   readonly release: () => void;
   readonly onEvent: (event: SessionEvent) => void;
+  /** Told of every request that the worker makes by itself, with the bytes that came. */
+  readonly onFetched: (bytes: number) => void;
 }
 
 /** A deaf thread that waits for a store closes nothing; so long it may try. */
@@ -151,6 +153,10 @@ export class WorkerClient implements SessionClient {
   #onMessage(message: WorkerMessage): void {
     if ("happened" in message) {
       this.#options.onEvent(message.happened);
+      return;
+    }
+    if ("fetched" in message) {
+      this.#options.onFetched(message.fetched);
       return;
     }
     const waiting = this.#waiting.get(message.id);

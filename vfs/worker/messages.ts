@@ -48,4 +48,6 @@ export type ControlMessage =
 export type WorkerMessage =
   | { readonly id: number; readonly value: unknown }
   | { readonly id: number; readonly error: WireError }
-  | { readonly happened: SessionEvent };
+  | { readonly happened: SessionEvent }
+  /** The worker has made a request of its own, and so many bytes came. */
+  | { readonly fetched: number };

@@ -122,6 +122,7 @@ class SessionServer {
         if (remote.http === undefined) break;
         return new SyncXhrBridge({
           address: remote.http,
+          onAnswer: (bytes) => this.#setup.control.postMessage({ fetched: bytes } satisfies WorkerMessage),
           ...(faultTimeoutMs === undefined ? {} : { timeoutMs: faultTimeoutMs }),
         });
       case "resident-only":

@@ -23,7 +23,8 @@ export function faultCases({ it }: TestApi, run: SqlRun): void {
       const db = await opened.words();
       const byId = await db.execute("SELECT word, n FROM words WHERE id = ?", [13_141]);
       equal(byId.rows, [[wordOf(13_141), numberOf(13_141)]]);
-      check(byId.stats.faults > 0, "the first query faults");
+      const { faults, requests, bytesFetched } = byId.stats;
+      check(faults > 0 && requests > 0 && bytesFetched > 4096, JSON.stringify(byId.stats));
       const byWord = await db.query("SELECT id FROM words WHERE word = ?", [wordOf(271)]);
       equal(byWord, [{ id: 271 }]);
       const again = await db.execute("SELECT id FROM words WHERE word = ?", [wordOf(271)]);
