@@ -91,7 +91,7 @@ overFamilies("invariant 1: connections of one VFS", (family) => {
     const started = performance.now();
     await expect(patient.run("INSERT INTO t VALUES (1)")).rejects.toMatchObject({ code: "busy" });
     expect(performance.now() - started).toBeGreaterThanOrEqual(55);
-    const waiting = patient.run("INSERT INTO t VALUES ('patient')");
+    const waiting = patient.run("INSERT INTO t VALUES (?)", ["patient"]);
     await new Promise((resolve) => setTimeout(resolve, 15));
     await a.run("INSERT INTO t VALUES ('a'); COMMIT");
     await waiting;
@@ -176,7 +176,7 @@ for (const { bridge, missing } of HERE) {
         const started = performance.now();
         await expect(hasty.exec("INSERT INTO t VALUES ('hasty')")).rejects.toMatchObject({ code: "busy" });
         expect(performance.now() - started).toBeGreaterThanOrEqual(55);
-        const insert = patient.exec("INSERT INTO t VALUES ('patient')");
+        const insert = patient.exec("INSERT INTO t VALUES (?)", ["patient"]);
         waiting.push(insert.then(() => expect(ended).toBe(true)));
         await new Promise((resolve) => setTimeout(resolve, 20));
         await tx.exec("INSERT INTO t VALUES ('holder')");

@@ -330,8 +330,8 @@ export class Connection {
         break;
       } catch (error) {
         start ??= systemRuntime.monotonic();
+        await statement.rewind();
         if (!(await this.#mayRunAgain(error, start))) throw error;
-        await statement.reset();
         rows.length = 0;
       }
     }
@@ -352,6 +352,8 @@ export class Connection {
     if (await this.#openedMissing(error)) return true;
     // Within a transaction only the caller can decide.
     if (!isPagefoldError(error, "busy", "conflict") || this.inTransaction) return false;
+    // Another statement that is not done holds the snapshot, which gets no newer by waiting.
+    if (error.code === "conflict" && this.file.locked) return false;
     const { busyTimeoutMs = 0 } = this.#options;
     if (systemRuntime.monotonic() - start >= busyTimeoutMs) return false;
     await systemRuntime.sleep(BUSY_RETRY_MS, this.context.signal);

@@ -67,9 +67,14 @@ export class DatabaseFile implements VfsFile, StagedFile {
     return this.#options.readOnly || this.#source.writer === undefined;
   }
 
+  /** Whether a transaction, or a statement that is not done, holds its snapshot. */
+  get locked(): boolean {
+    return this.#level !== LOCK_NONE;
+  }
+
   /** From the next transaction on the file shows another volume, or another state. @throws `busy` within a transaction */
   switchTo(source: ViewSource): void {
-    if (this.#level !== LOCK_NONE) {
+    if (this.locked) {
       throw new PagefoldError(
         "busy",
         "a transaction is open on this connection; end it before switching to another volume",
@@ -89,7 +94,7 @@ export class DatabaseFile implements VfsFile, StagedFile {
 
   /** Whether the next transaction will see content that did not come from what SQLite read last by a commit of SQLite. */
   get replaced(): boolean {
-    if (this.#level !== LOCK_NONE || this.#seen === undefined) return false;
+    if (this.locked || this.#seen === undefined) return false;
     const { lineage } = this.#source;
     return lineage === undefined ? this.#seen !== this.#source.current : lineage !== this.#seenLineage;
   }

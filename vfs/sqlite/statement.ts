@@ -67,12 +67,19 @@ export class Statement {
     }
   }
 
-  /** Appends up to `most` rows to `rows`; answers whether there may be more. */
-  async rows(rows: SqlValue[][], most = Number.POSITIVE_INFINITY): Promise<boolean> {
+  /**
+   * Appends up to `most` rows to `rows`, and no more once they hold `mostBytes` of text and blobs; answers whether there may be more.
+   */
+  async rows(
+    rows: SqlValue[][],
+    most = Number.POSITIVE_INFINITY,
+    mostBytes = Number.POSITIVE_INFINITY,
+  ): Promise<boolean> {
     const { calls, rowTakers, values } = this.#host;
     const exports = this.#exports;
     let failure: { readonly error: unknown } | undefined;
     let left = most;
+    let bytesLeft = mostBytes;
     let width = 0;
     const take = (statement: number): number => {
       try {
@@ -80,7 +87,8 @@ export class Statement {
         const row = new Array<SqlValue>(width);
         for (let i = 0; i < width; i++) row[i] = values.column(statement, i);
         rows.push(row);
-        return --left > 0 ? 0 : 1;
+        if (bytesLeft !== Number.POSITIVE_INFINITY) bytesLeft -= bytesOf(row);
+        return --left > 0 && bytesLeft > 0 ? 0 : 1;
       } catch (error) {
         // Nothing may be thrown into SQLite.
         failure = { error };
@@ -102,11 +110,16 @@ export class Statement {
     }
   }
 
-  /** Ready to be bound and run again; what was bound is let go. */
-  async reset(): Promise<void> {
+  /** Ready to be run again with what is bound. */
+  async rewind(): Promise<void> {
     // Repeats the code of the last failure, which was reported already.
     const code = this.#host.calls.reset(this.pointer);
     if (typeof code !== "number") await code;
+  }
+
+  /** Ready to be bound and run again; what was bound is let go. */
+  async reset(): Promise<void> {
+    await this.rewind();
     if (this.#parameters.length > 0) this.#exports.sqlite3_clear_bindings(this.pointer);
   }
 
@@ -114,6 +127,14 @@ export class Statement {
     const code = this.#host.calls.finalize(this.pointer);
     if (typeof code !== "number") await code;
   }
+}
+
+/** Roughly: a text counts its UTF-16 units. */
+function bytesOf(row: readonly SqlValue[]): number {
+  let bytes = 0;
+  for (const value of row)
+    if (typeof value === "string" || value instanceof Uint8Array) bytes += value.length;
+  return bytes;
 }
 
 /** Whether a result code says that all went well. */
