@@ -11,6 +11,9 @@ interface Cursor {
   readonly transaction: number | undefined;
 }
 
+/** Of text and blobs in one reply: rows may be large. */
+const BYTES_MAX = 4 * 1024 * 1024;
+
 export class Cursors {
   readonly #cursors = new Map<number, Cursor>();
   #nextId = 1;
@@ -29,7 +32,7 @@ export class Cursors {
     const rows: SqlValue[][] = [];
     try {
       const { statement, queue, transaction } = cursor;
-      const more = await queue.run(transaction, context, () => statement.rows(rows, most));
+      const more = await queue.run(transaction, context, () => statement.rows(rows, most, BYTES_MAX));
       const reply = { columns: statement.columns, rows, done: !more };
       if (!more) await this.close(id);
       return reply;
