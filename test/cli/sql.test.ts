@@ -157,6 +157,28 @@ describe("writing", () => {
     expect(await rowsOf(other, "SELECT count(*) FROM t")).toEqual([[2]]);
     expect(await rowsOf(name, "SELECT b FROM t WHERE a = 7")).toEqual([["seven"]]);
   });
+
+  it("into attached volumes of which one has another writer says what was pushed and what was not", async () => {
+    const [name, other] = [await fresh("main-two"), await fresh("attached-two")];
+    const { child, result } = startCli(args(name), { stdin: "open" });
+    let shown = "";
+    child.stdout?.on("data", (chunk: Buffer) => {
+      shown += chunk.toString();
+    });
+    child.stdin?.write(
+      `ATTACH '${other}' AS o; INSERT INTO o.t VALUES (7, 7); DELETE FROM t; SELECT 'begun';`,
+    );
+    await until("the first result", () => shown.includes("begun"));
+    await sql(other, "DELETE FROM t");
+    child.stdin?.end();
+    const { code, stderr } = await result;
+    expect(code).toBe(1);
+    expect(stderr).toMatch(
+      /^pagefold: diverged: .*; this concerns attached-two alone: what came before it is in the remote log; its own local commits were only in memory and are lost\n$/,
+    );
+    expect(await rowsOf(name, "SELECT count(*) FROM t")).toEqual([[0]]);
+    expect(await rowsOf(other, "SELECT count(*) FROM t")).toEqual([[0]]);
+  });
 });
 
 describe("where SQL comes from", () => {

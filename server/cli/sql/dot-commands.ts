@@ -6,7 +6,7 @@ import { facts, type Output } from "../output.ts";
 import { cellText, table } from "../table.ts";
 import { type Mode, modes } from "./modes.ts";
 import type { SqlSession } from "./sql-session.ts";
-import { counted, pushText } from "./words.ts";
+import { counted, pushLines } from "./words.ts";
 
 /** What they may use of the shell. */
 export interface DotContext {
@@ -89,7 +89,7 @@ const commands: Readonly<Record<string, DotCommand>> = {
     usage: ".push",
     about: "send the local commits as one remote commit",
     run: async ({ session, output }, _, signal) => {
-      for (const pushed of await session.push(signal)) output.talk(pushText(pushed));
+      for (const line of pushLines(await session.push(signal))) output.talk(line);
     },
   },
   reset: {

@@ -30,10 +30,23 @@ export function withRemains(error: unknown, commits: number, place: Place): unkn
   return extended(error, `; ${rest}`, { commits, pushed: false });
 }
 
+/** Pushes of several volumes are not atomic: that of a volume beside the database's own failed, after the database's own. */
+export function otherNotPushed(error: PagefoldError, other: string): PagefoldError {
+  return extended(error, `; this concerns ${other} alone: what came before it is in the remote log`, {
+    other,
+  });
+}
+
 /** A push that failed, once nothing more will be tried. */
 export function pushFailure(error: unknown, commits: number, place: Place): unknown {
   if (!isPagefoldError(error)) return error;
-  const { name, local } = place;
+  const { local } = place;
+  const { other } = error.details;
+  if (typeof other === "string") {
+    const rest = local === undefined ? "were only in memory and are lost" : `are kept in ${local}`;
+    return extended(error, `; its own local commits ${rest}`, {});
+  }
+  const { name } = place;
   const details = { commits, pushed: false };
   const diverged = error.code === "diverged";
   if (local !== undefined) {

@@ -9,7 +9,7 @@ import { located, type Place, pushFailure, withRemains } from "./remains.ts";
 import { LastResult, type ResultSink, TextSink } from "./run.ts";
 import { type SourcedStatement, statementsFrom } from "./sources.ts";
 import type { Pushed, SqlSession } from "./sql-session.ts";
-import { costText, localOnly, pushText, summary } from "./words.ts";
+import { costText, localOnly, pushLines, summary } from "./words.ts";
 
 interface Totals {
   statements: number;
@@ -146,7 +146,7 @@ function talkOf(
   ms: number,
   place: Place,
 ): string {
-  const lines = [`${summary(totals)} in ${ms} ms: ${costText(status)}`, ...pushed.map(pushText)];
+  const lines = [`${summary(totals)} in ${ms} ms: ${costText(status)}`, ...pushLines(pushed)];
   if (totals.commit !== undefined && pushed.length === 0) lines.push(localOnly(status.ahead, place));
   return lines.join("\n");
 }

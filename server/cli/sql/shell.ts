@@ -13,7 +13,7 @@ import { TextSink } from "./run.ts";
 import { type SourcedStatement, statementsOfFile } from "./sources.ts";
 import type { SqlSession } from "./sql-session.ts";
 import { StatementSplitter } from "./statements.ts";
-import { costText, localOnly, pushText, summary } from "./words.ts";
+import { costText, localOnly, pushLines, summary } from "./words.ts";
 
 export interface ShellOptions extends Place {
   readonly session: SqlSession;
@@ -142,7 +142,7 @@ export class Shell implements DotContext {
     }
     const { commits } = session;
     try {
-      for (const pushed of await session.push(signal)) output.talk(pushText(pushed));
+      for (const line of pushLines(await session.push(signal))) output.talk(line);
       return true;
     } catch (error) {
       if (this.#leavesAnyway || reader.isOver || signal.aborted)

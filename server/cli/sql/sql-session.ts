@@ -2,6 +2,7 @@
  * A database that the command has open, and what running SQL on it needs to remember: where statements run (on the newest state, or a past one),
  * which volumes they may have changed, and what of that is not in the remote log yet.
  */
+import { isPagefoldError } from "../../../src/base/errors.ts";
 import type {
   Database,
   DatabaseAt,
@@ -10,6 +11,7 @@ import type {
   SqlExecutor,
   SqlParameter,
 } from "../../../vfs/index.ts";
+import { otherNotPushed } from "./remains.ts";
 import { type Outcome, type ResultSink, runStatement } from "./run.ts";
 import type { SqlStatement } from "./statements.ts";
 
@@ -99,8 +101,11 @@ export class SqlSession {
       for (const other of this.#others) {
         await this.#switchTo(other, signal);
         const status = await this.database.status();
-        if (status.ahead > 0)
-          pushed.push({ ...(await this.database.push({ signal })), volume: status.volume });
+        if (status.ahead === 0) continue;
+        const push = await this.database.push({ signal }).catch((error) => {
+          throw isPagefoldError(error) ? otherNotPushed(error, other) : error;
+        });
+        pushed.push({ ...push, volume: status.volume });
       }
       this.#othersChanged = false;
     } finally {

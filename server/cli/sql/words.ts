@@ -24,10 +24,15 @@ export function costText({ faults, requests, bytesFetched }: Omit<QueryStats, "m
   return `${counted(faults, "fault")}, ${counted(requests, "request")}, ${bytesText(bytesFetched)} fetched`;
 }
 
-export function pushText({ outcome, lsn, commits, changedPages }: PushReply): string {
-  return outcome === "nothing"
-    ? "nothing to push"
-    : `pushed ${counted(commits, "local commit")} as LSN ${lsn}, ${counted(changedPages, "page")}`;
+/** A line for each push that sent something; the first is that of the database itself, the others are those of volumes beside it. */
+export function pushLines(pushed: readonly (PushReply & { readonly volume: string })[]): string[] {
+  const sent = pushed.filter(({ commits }) => commits > 0);
+  if (pushed.length > 0 && sent.length === 0) return ["nothing to push"];
+  return sent.map((push) => {
+    const { volume, lsn, commits, changedPages } = push;
+    const where = push === pushed[0] ? "" : ` of volume ${volume}`;
+    return `pushed ${counted(commits, "local commit")} as LSN ${lsn}${where}, ${counted(changedPages, "page")}`;
+  });
 }
 
 /** Where local commits wait that nobody pushed. */
