@@ -1,6 +1,6 @@
 /**
  * Whose turn it is on a connection: one request at a time, first come first served; a transaction keeps the turn until it ends, and its own
- * statements pass, one after the other.
+ * statements pass. Whatever passes, one statement runs after the other, and nothing is closed under one that runs.
  */
 import { abortedError, isPagefoldError, PagefoldError } from "../../src/base/errors.ts";
 import { Semaphore } from "../../src/base/semaphore.ts";
@@ -17,15 +17,17 @@ export interface CallContext {
 interface OpenTransaction {
   readonly id: number;
   readonly release: () => void;
-  readonly statements: Semaphore;
 }
 
 export class ConnectionQueue {
   readonly connection: Connection;
   readonly #busyTimeoutMs: number;
   readonly #turns = new Semaphore(1, "the connection");
+  /** Held by the statement that runs, within a transaction or not. */
+  readonly #statements = new Semaphore(1, "the statement before it");
   #transaction: OpenTransaction | undefined;
   #nextTransaction = 1;
+  #closing = false;
 
   constructor(connection: Connection, busyTimeoutMs: number) {
     this.connection = connection;
@@ -42,17 +44,25 @@ export class ConnectionQueue {
     context: CallContext,
     work: (connection: Connection) => Promise<T>,
   ): Promise<T> {
-    const release =
-      transaction === undefined
-        ? await this.#turn(context.signal)
-        : await this.#check(transaction).statements.acquire(context.signal);
+    if (transaction !== undefined) this.#check(transaction);
+    const release = transaction === undefined ? await this.#turn(context.signal) : undefined;
     try {
-      if (transaction !== undefined) this.#check(transaction);
-      this.#enter(context);
-      return await work(this.connection);
+      const permit = this.#statements.tryAcquire() ?? (await this.#statements.acquire(context.signal));
+      try {
+        this.#enter(context);
+        if (transaction !== undefined) this.#check(transaction);
+        return await work(this.connection);
+      } finally {
+        permit();
+      }
     } finally {
-      release();
+      release?.();
     }
+  }
+
+  /** Runs what belongs to no request when no statement runs, whoever has the turn: a statement that is let go. */
+  alone<T>(work: () => Promise<T>): Promise<T> {
+    return this.#statements.run(work);
   }
 
   async begin(
@@ -61,22 +71,25 @@ export class ConnectionQueue {
   ): Promise<{ readonly transaction: number }> {
     const release = await this.#turn(context.signal);
     try {
-      this.#enter(context);
-      await this.connection.run(`BEGIN ${mode.toUpperCase()}`);
+      await this.#statements.run(async () => {
+        this.#enter(context);
+        await this.connection.run(`BEGIN ${mode.toUpperCase()}`);
+      }, context.signal);
     } catch (error) {
       release();
       throw error;
     }
     const id = this.#nextTransaction++;
-    this.#transaction = { id, release, statements: new Semaphore(1, "the transaction") };
+    this.#transaction = { id, release };
     return { transaction: id };
   }
 
   /** Whatever happens, the transaction has ended afterwards. */
   async end(transaction: number, how: "commit" | "rollback", context: CallContext): Promise<void> {
-    const { release, statements } = this.#check(transaction);
-    const permit = await statements.acquire();
+    const { release } = this.#check(transaction);
+    const permit = await this.#statements.acquire();
     try {
+      if (this.#closing) throw closing();
       this.connection.context = how === "commit" ? context : {};
       // SQLite may have rolled it back itself, after an error that left it no choice.
       if (this.connection.inTransaction) {
@@ -99,12 +112,15 @@ export class ConnectionQueue {
     }
   }
 
+  /** Waits for the statement that runs, which whoever closes has interrupted; what still waits for its turn is `closed`. */
   async close(): Promise<void> {
-    await this.connection.close();
+    this.#closing = true;
+    await this.alone(() => this.connection.close());
   }
 
   /** @throws `aborted` where the request was to end while it waited: a signal's message may still be on its way */
   #enter(context: CallContext): void {
+    if (this.#closing) throw closing();
     if (context.signal?.aborted || context.interrupted?.() === true) throw abortedError("the query");
     this.connection.context = context;
   }
@@ -133,4 +149,8 @@ export class ConnectionQueue {
     if (this.#transaction?.id === transaction) return this.#transaction;
     throw new PagefoldError("closed", "this transaction has ended; begin a new one");
   }
+}
+
+function closing(): PagefoldError {
+  return new PagefoldError("closed", "the connection is being closed; open the database again");
 }

@@ -27,14 +27,16 @@ export class Cursors {
 
   async next(id: number, most: number, context: CallContext): Promise<SqlRows & { readonly done: boolean }> {
     const cursor = this.#cursors.get(id);
-    if (cursor === undefined)
-      throw new PagefoldError("closed", "this iteration has ended; begin it again with iterate()");
+    if (cursor === undefined) throw ended();
     const rows: SqlValue[][] = [];
     try {
       const { statement, queue, transaction } = cursor;
-      const more = await queue.run(transaction, context, () => statement.rows(rows, most, BYTES_MAX));
-      const reply = { columns: statement.columns, rows, done: !more };
-      if (!more) await this.close(id);
+      const reply = await queue.run(transaction, context, async () => {
+        if (!this.#cursors.has(id)) throw ended();
+        const more = await statement.rows(rows, most, BYTES_MAX);
+        return { columns: statement.columns, rows, done: !more };
+      });
+      if (reply.done) await this.close(id);
       return reply;
     } catch (error) {
       await this.close(id);
@@ -46,7 +48,7 @@ export class Cursors {
     const cursor = this.#cursors.get(id);
     if (cursor === undefined) return;
     this.#cursors.delete(id);
-    await cursor.statement.finalize();
+    await cursor.queue.alone(() => cursor.statement.finalize());
   }
 
   /** Those of one connection. */
@@ -62,4 +64,8 @@ export class Cursors {
   async closeAll(): Promise<void> {
     for (const id of [...this.#cursors.keys()]) await this.close(id);
   }
+}
+
+function ended(): PagefoldError {
+  return new PagefoldError("closed", "this iteration has ended; begin it again with iterate()");
 }

@@ -48,7 +48,7 @@ export class LiveQueries {
   /** The first result at once, later ones when they differ from the one before. */
   async next(id: number, context: CallContext): Promise<SqlRows> {
     const query = this.#queries.get(id);
-    if (query === undefined) throw new PagefoldError("closed", "this live query was ended; begin a new one");
+    if (query === undefined) throw ended();
     for (;;) {
       await this.#change(query, context.signal);
       const rows = await this.#run(query, context);
@@ -82,7 +82,8 @@ export class LiveQueries {
 
   async end(): Promise<void> {
     for (const id of [...this.#queries.keys()]) this.close(id);
-    await this.#disconnect();
+    // After the query that runs, if one does.
+    await this.#turns.run(() => this.#disconnect());
   }
 
   async #disconnect(): Promise<void> {
@@ -108,12 +109,13 @@ export class LiveQueries {
         else signal?.addEventListener("abort", onAbort, { once: true });
       });
       query.wake = undefined;
-      if (query.closed) throw new PagefoldError("closed", "this live query was ended");
+      if (query.closed) throw ended();
     }
   }
 
   async #run(query: LiveQuery, context: CallContext): Promise<SqlRows> {
     return this.#turns.run(async () => {
+      if (query.closed) throw ended();
       this.#connected ??= this.#options.connect();
       const { connection, recording } = await this.#connected.catch((error: unknown) => {
         this.#connected = undefined;
@@ -142,4 +144,8 @@ function equalRows(a: SqlRows, b: SqlRows): boolean {
 function equalValues(a: SqlValue | undefined, b: SqlValue | undefined): boolean {
   if (!(a instanceof Uint8Array) || !(b instanceof Uint8Array)) return Object.is(a, b);
   return a.length === b.length && a.every((byte, i) => byte === b[i]);
+}
+
+function ended(): PagefoldError {
+  return new PagefoldError("closed", "this live query was ended; begin a new one");
 }
