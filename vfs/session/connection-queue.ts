@@ -50,7 +50,11 @@ export class ConnectionQueue {
       const permit = this.#statements.tryAcquire() ?? (await this.#statements.acquire(context.signal));
       try {
         this.#enter(context);
-        if (transaction !== undefined) this.#check(transaction);
+        if (transaction !== undefined) {
+          this.#check(transaction);
+          // What came next would be committed by itself.
+          if (!this.connection.inTransaction) throw rolledBack();
+        }
         return await work(this.connection);
       } finally {
         permit();
@@ -95,10 +99,7 @@ export class ConnectionQueue {
       if (this.connection.inTransaction) {
         await this.connection.run(how.toUpperCase());
       } else if (how === "commit") {
-        throw new PagefoldError(
-          "conflict",
-          "the transaction was rolled back already, after a statement in it failed; run it again",
-        );
+        throw rolledBack();
       }
     } finally {
       try {
@@ -149,6 +150,13 @@ export class ConnectionQueue {
     if (this.#transaction?.id === transaction) return this.#transaction;
     throw new PagefoldError("closed", "this transaction has ended; begin a new one");
   }
+}
+
+function rolledBack(): PagefoldError {
+  return new PagefoldError(
+    "conflict",
+    "the transaction was rolled back already, after a statement in it failed; run it again",
+  );
 }
 
 function closing(): PagefoldError {

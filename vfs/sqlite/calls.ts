@@ -21,8 +21,17 @@ export interface SqliteCalls {
   readonly run: Call;
   /** What the VFS threw while the call failed whose first argument was `subject`; forgotten by asking. */
   cause(subject: number): unknown;
+  /** What a read threw while such a call succeeded all the same: SQLite has kept it to itself. Forgotten by asking. */
+  hiddenCause(subject: number): unknown;
 }
 
+/** What methods of the VFS threw since it was asked last. */
+export interface VfsErrors {
+  readonly first: unknown;
+  readonly firstOfRead: unknown;
+}
+
+export const NO_ERRORS: VfsErrors = { first: undefined, firstOfRead: undefined };
 const mutexes = new WeakMap<Sqlite3Static, Semaphore>();
 
 export interface CallsOptions {
@@ -33,13 +42,19 @@ export interface CallsOptions {
   readonly entering: () => void;
   /** Told before and after each call that may be suspended. */
   readonly onSuspendable: (suspendable: boolean) => void;
-  /** What a method of the VFS threw last, forgotten by this call. */
-  readonly takeError: () => unknown;
+  /** What methods of the VFS threw, forgotten by this call. */
+  readonly takeErrors: () => VfsErrors;
 }
 
 export function makeCalls(sqlite3: Sqlite3Static, options: CallsOptions): SqliteCalls {
   const exports = exportsOf(sqlite3);
-  const causes = new Map<number, unknown>();
+  const causes = new Map<number, VfsErrors>();
+  const take = (subject: number): VfsErrors => {
+    if (!options.suspending) return options.takeErrors();
+    const errors = causes.get(subject) ?? NO_ERRORS;
+    causes.delete(subject);
+    return errors;
+  };
   const enter = options.suspending ? suspended(mutexOf(sqlite3), options, causes) : direct(options);
   return {
     open: enter(exports.sqlite3_open_v2 as Call),
@@ -49,12 +64,8 @@ export function makeCalls(sqlite3: Sqlite3Static, options: CallsOptions): Sqlite
     reset: enter(exports.sqlite3_reset as Call),
     finalize: enter(exports.sqlite3_finalize as Call),
     run: enter(options.run as Call),
-    cause: (subject) => {
-      if (!options.suspending) return options.takeError();
-      const cause = causes.get(subject);
-      causes.delete(subject);
-      return cause;
-    },
+    cause: (subject) => take(subject).first,
+    hiddenCause: (subject) => take(subject).firstOfRead,
   };
 }
 
@@ -70,7 +81,7 @@ function mutexOf(sqlite3: Sqlite3Static): Semaphore {
 function direct(options: CallsOptions): (call: Call) => Call {
   return (call) =>
     (...args) => {
-      options.takeError();
+      options.takeErrors();
       options.entering();
       return call(...args);
     };
@@ -80,21 +91,23 @@ function direct(options: CallsOptions): (call: Call) => Call {
 function suspended(
   mutex: Semaphore,
   options: CallsOptions,
-  causes: Map<number, unknown>,
+  causes: Map<number, VfsErrors>,
 ): (call: Call) => Call {
   return (call) => {
     const promised = promising(call);
     return async (...args) => {
       const release = mutex.tryAcquire() ?? (await mutex.acquire());
-      options.takeError();
+      options.takeErrors();
       options.entering();
       options.onSuspendable(true);
       try {
         return await promised(...args);
       } finally {
         options.onSuspendable(false);
-        const cause = options.takeError();
-        if (cause !== undefined) causes.set(args[0] ?? 0, cause);
+        const errors = options.takeErrors();
+        // Those of an earlier call that nobody asked for go in any case.
+        if (errors.first === undefined) causes.delete(args[0] ?? 0);
+        else causes.set(args[0] ?? 0, errors);
         release();
       }
     };

@@ -16,7 +16,13 @@ export interface StagedFile {
 }
 
 export class CommitGroup {
+  readonly #refusal: () => unknown;
   readonly #synced = new Set<StagedFile>();
+
+  /** @param refusal asked before each commit: why nothing may be committed now; undefined where nothing speaks against it */
+  constructor(refusal: () => unknown = () => undefined) {
+    this.#refusal = refusal;
+  }
 
   /** SQLite has handed over all pages of a file's transaction (or played its journal back). */
   add(file: StagedFile): void {
@@ -39,9 +45,14 @@ export class CommitGroup {
     });
     let results: CommitResult[];
     try {
+      const refusal = this.#refusal();
+      if (refusal !== undefined) throw refusal;
       results = commitTogether(ready.map(({ transaction }) => transaction));
     } catch (error) {
-      for (const { file } of ready) file.dropped();
+      for (const { file, transaction } of ready) {
+        transaction.rollback();
+        file.dropped();
+      }
       throw error;
     }
     for (const [i, { file }] of ready.entries()) file.committed(results[i] as CommitResult);

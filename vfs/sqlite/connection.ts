@@ -8,7 +8,7 @@ import { systemRuntime } from "../../src/base/runtime.ts";
 import type { SqliteCalls } from "./calls.ts";
 import { FCNTL_FILE_POINTER, OK, OPEN_CREATE, OPEN_READONLY, OPEN_READWRITE } from "./codes.ts";
 import type { DatabaseFile } from "./database-file.ts";
-import { errorOf } from "./errors.ts";
+import { errorOf, hiddenError } from "./errors.ts";
 import { exportsOf, type SqliteExports } from "./exports.ts";
 import { asSqliteAnswers } from "./file-pragmas.ts";
 import type { PagefoldVfs } from "./pagefold-vfs.ts";
@@ -313,9 +313,16 @@ export class Connection {
       const prepared = prepare(this.#db, pSql, bytes.length + 1, PREPARE_PERSISTENT, pOut, pOut + 4);
       this.#check(typeof prepared === "number" ? prepared : await prepared, this.#db);
       const pointer = wasm.peekPtr(pOut);
+      const statement = pointer === 0 ? undefined : new Statement(pointer, this.#host);
+      // SQLite does without statistics that it cannot load; but the failed read has rolled back its transaction.
+      const hidden = this.#calls.hiddenCause(this.#db);
+      if (hidden !== undefined) {
+        await statement?.finalize();
+        throw hiddenError(hidden);
+      }
       const end = wasm.peekPtr(pOut + 4) - pSql;
       const tail = end >= bytes.length ? "" : new TextDecoder().decode(bytes.subarray(end));
-      return { statement: pointer === 0 ? undefined : new Statement(pointer, this.#host), tail };
+      return { statement, tail };
     } finally {
       wasm.dealloc(pOut);
     }

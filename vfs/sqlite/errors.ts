@@ -24,6 +24,11 @@ export function codeOf(error: unknown, otherwise: number): number {
   return otherwise;
 }
 
+/** Of a read that failed in a call that SQLite carried out as if it had not. */
+export function hiddenError(cause: unknown): PagefoldError {
+  return errorOf({ code: IOERR, message: "a page could not be read", cause });
+}
+
 /** What went wrong in SQLite, as it tells it. */
 export interface SqliteFailure {
   readonly code: number;

@@ -149,7 +149,7 @@ export function installVfs(sqlite3: Sqlite3Static, options: VfsOptions): Pagefol
   return {
     name,
     bridge,
-    takeError: () => methods.takeError(),
+    takeError: () => methods.takeErrors().first,
     viewsReplaced: () => methods.viewsReplaced(),
     dispose: () => {
       capi.sqlite3_vfs_unregister(vfs.pointer);
@@ -158,16 +158,18 @@ export function installVfs(sqlite3: Sqlite3Static, options: VfsOptions): Pagefol
       io.dispose();
     },
     inner: {
-      callsFor: (entering) =>
-        makeCalls(sqlite3, {
+      callsFor: (entering) => {
+        methods.callByCall = true;
+        return makeCalls(sqlite3, {
           run: thunks.run,
           entering,
           suspending: !bridge.blocking,
-          takeError: () => methods.takeError(),
+          takeErrors: () => methods.takeErrors(),
           onSuspendable: (suspendable) => {
             methods.suspendable = suspendable;
           },
-        }),
+        });
+      },
       progress,
       rowTakers,
       get interrupted() {

@@ -5,6 +5,7 @@
 import type { Sqlite3Static } from "@sqlite.org/sqlite-wasm";
 import type { SqliteCalls } from "./calls.ts";
 import { DONE, OK, ROW } from "./codes.ts";
+import { hiddenError } from "./errors.ts";
 import { exportsOf, type SqliteExports } from "./exports.ts";
 import type { VfsInner } from "./pagefold-vfs.ts";
 import type { ParameterSource } from "./parameters.ts";
@@ -102,8 +103,8 @@ export class Statement {
       if (failure !== undefined) throw failure.error;
       const more = this.#host.check(code, this.pointer) === ROW;
       // A check of the database reports a page that could not be had as damage, and goes on.
-      const hidden = calls.cause(this.pointer);
-      if (hidden !== undefined && this.readOnly && this.columns.length > 0) throw hidden;
+      const hidden = calls.hiddenCause(this.pointer);
+      if (hidden !== undefined && this.readOnly && this.columns.length > 0) throw hiddenError(hidden);
       return more;
     } finally {
       rowTakers.delete(this.pointer);

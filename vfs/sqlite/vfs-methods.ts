@@ -10,6 +10,7 @@ import { systemRuntime } from "../../src/base/runtime.ts";
 import type { BlockFile } from "../../src/local/block-file.ts";
 import type { FaultBridge } from "../bridge/bridge.ts";
 import { nextTask } from "../next-task.ts";
+import { NO_ERRORS, type VfsErrors } from "./calls.ts";
 import * as code from "./codes.ts";
 import { CommitGroup } from "./commit-group.ts";
 import { DatabaseFile } from "./database-file.ts";
@@ -60,6 +61,12 @@ const NO_FILE: VfsFile = {
 export class VfsMethods {
   /** Set while SQLite was entered in such a way that it can be suspended. */
   suspendable = false;
+  /**
+   * Set where `takeErrors` is called before each call into SQLite. Then a call in which a read has failed commits nothing: SQLite keeps some
+   * failures to itself (statistics that cannot be loaded), although its transaction was rolled back by them, and what it would commit is
+   * only what came after.
+   */
+  callByCall = false;
   /** False while the VFS's own pragmas are to reach SQLite as they are. */
   standardPragmas = true;
   /** Whether what runs now is to end: asked between faults and every thousand or so steps of SQLite's machine. */
@@ -69,7 +76,7 @@ export class VfsMethods {
   readonly #options: VfsMethodsOptions;
   readonly #temp: TempStorage;
   readonly #recorder: Recorder;
-  readonly #group = new CommitGroup();
+  readonly #group = new CommitGroup(() => (this.callByCall ? this.#readError : undefined));
   readonly #files = new Map<number, VfsFile>();
   readonly #superJournals = new Set<string>();
   /** Databases by the names that SQLite opened them with, the last of each. */
@@ -78,6 +85,7 @@ export class VfsMethods {
   #lastPointer = -1;
   #lastFile: VfsFile = NO_FILE;
   #error: unknown;
+  #readError: unknown;
   #yieldedAt = 0;
 
   constructor(sqlite3: Sqlite3Static, options: VfsMethodsOptions) {
@@ -93,10 +101,12 @@ export class VfsMethods {
     });
   }
 
-  takeError(): unknown {
-    const error = this.#error;
+  takeErrors(): VfsErrors {
+    if (this.#error === undefined) return NO_ERRORS;
+    const errors = { first: this.#error, firstOfRead: this.#readError };
     this.#error = undefined;
-    return error;
+    this.#readError = undefined;
+    return errors;
   }
 
   /** The database that was opened last under this name and is open still. */
@@ -472,6 +482,7 @@ export class VfsMethods {
   /** Remembers the first cause of a statement's failure: what fails after it is a consequence. */
   #failed(error: unknown, otherwise: number): number {
     this.#error ??= error;
+    if (otherwise === code.IOERR_READ) this.#readError ??= error;
     return codeOf(error, otherwise);
   }
 }
