@@ -2,6 +2,8 @@
  * Pragmas as SQLite passes them to a file before it looks at them itself: those of Pagefold, and those of SQLite that mean something else
  * on a volume. docs/sqlite.md says what each answers.
  */
+import type { Sqlite3Static } from "@sqlite.org/sqlite-wasm";
+import { NOTFOUND, OK } from "./codes.ts";
 import type { DatabaseFile } from "./database-file.ts";
 import type { SqlValue } from "./values.ts";
 
@@ -64,4 +66,28 @@ function synchronous(file: DatabaseFile, asked: string | undefined): PragmaAnswe
   if (/^(0|1|off|normal|no|false)$/.test(asked)) file.durability = "relaxed";
   else if (/^(2|3|full|extra)$/.test(asked)) file.durability = "full";
   return {};
+}
+
+/** What SQLITE_FCNTL_PRAGMA is called with, `char *azArg[]`: the answer's place, the pragma's name, its argument or NULL. */
+export function readPragma(
+  wasm: Sqlite3Static["wasm"],
+  pArgument: number,
+): { readonly name: string; readonly value: string | undefined } {
+  const [pName, pValue] = [wasm.peekPtr(pArgument + 4), wasm.peekPtr(pArgument + 8)];
+  return {
+    name: (wasm.cstrToJs(pName) ?? "").toLowerCase(),
+    value: pValue === 0 ? undefined : (wasm.cstrToJs(pValue) ?? undefined),
+  };
+}
+
+/** Makes SQLite answer a row with this text; undefined: there is no such pragma here. Answers the file control's result code. */
+export function writeAnswer(
+  wasm: Sqlite3Static["wasm"],
+  pArgument: number,
+  text: string | undefined,
+): number {
+  if (text === undefined) return NOTFOUND;
+  // SQLite frees it.
+  wasm.pokePtr(pArgument, wasm.allocCString(text, false));
+  return OK;
 }

@@ -10,14 +10,14 @@ import { systemRuntime } from "../../src/base/runtime.ts";
 import type { BlockFile } from "../../src/local/block-file.ts";
 import type { FaultBridge } from "../bridge/bridge.ts";
 import { nextTask } from "../next-task.ts";
-import { NO_ERRORS, type VfsErrors } from "./calls.ts";
+import type { VfsErrors } from "./calls.ts";
 import * as code from "./codes.ts";
 import { CommitGroup } from "./commit-group.ts";
 import { DatabaseFile } from "./database-file.ts";
-import { codeOf } from "./errors.ts";
-import { answerStandardPragma, type PragmaHandler } from "./file-pragmas.ts";
+import { Failures } from "./failures.ts";
+import { answerStandardPragma, type PragmaHandler, readPragma, writeAnswer } from "./file-pragmas.ts";
 import { Heap } from "./heap.ts";
-import { TempFile } from "./temp-file.ts";
+import { OpenFiles } from "./open-files.ts";
 import { TempStorage } from "./temp-storage.ts";
 import type { Method, MethodName, SlowMethod } from "./thunks.ts";
 import { MISS, type VfsFile } from "./vfs-file.ts";
@@ -48,16 +48,6 @@ const SECTOR_BYTES = 512;
 /** How often a long statement that can be suspended gives the event loop a turn. */
 const YIELD_EVERY_MS = 16;
 
-const NO_FILE: VfsFile = {
-  read: () => code.IOERR,
-  write: () => code.IOERR,
-  truncate: () => code.IOERR,
-  size: () => 0,
-  lock: () => code.IOERR,
-  unlock: () => code.OK,
-  close: () => {},
-};
-
 export class VfsMethods {
   /** Set while SQLite was entered in such a way that it can be suspended. */
   suspendable = false;
@@ -74,18 +64,11 @@ export class VfsMethods {
   readonly #sqlite3: Sqlite3Static;
   readonly #heap: Heap;
   readonly #options: VfsMethodsOptions;
-  readonly #temp: TempStorage;
   readonly #recorder: Recorder;
-  readonly #group = new CommitGroup(() => (this.callByCall ? this.#readError : undefined));
-  readonly #files = new Map<number, VfsFile>();
+  readonly #failures = new Failures();
+  readonly #group = new CommitGroup(() => (this.callByCall ? this.#failures.ofRead : undefined));
   readonly #superJournals = new Set<string>();
-  /** Databases by the names that SQLite opened them with, the last of each. */
-  readonly #databases = new Map<string, DatabaseFile>();
-  /** The file used last, which is nearly always the one used next. */
-  #lastPointer = -1;
-  #lastFile: VfsFile = NO_FILE;
-  #error: unknown;
-  #readError: unknown;
+  readonly #files: OpenFiles;
   #yieldedAt = 0;
 
   constructor(sqlite3: Sqlite3Static, options: VfsMethodsOptions) {
@@ -94,74 +77,73 @@ export class VfsMethods {
     this.#options = options;
     this.#recorder = options.recorder ?? noopRecorder;
     const { tempFile } = options;
-    this.#temp = new TempStorage({
-      memoryBytes: options.tempBytes ?? (tempFile === undefined ? TEMP_BYTES_ALONE : TEMP_BYTES_WITH_FILE),
-      recorder: this.#recorder,
-      ...(tempFile === undefined ? {} : { file: tempFile }),
+    this.#files = new OpenFiles({
+      heap: this.#heap,
+      ioMethods: options.ioMethods,
+      group: this.#group,
+      suspendable: () => this.suspendable,
+      temp: new TempStorage({
+        memoryBytes: options.tempBytes ?? (tempFile === undefined ? TEMP_BYTES_ALONE : TEMP_BYTES_WITH_FILE),
+        recorder: this.#recorder,
+        ...(tempFile === undefined ? {} : { file: tempFile }),
+      }),
     });
   }
 
   takeErrors(): VfsErrors {
-    if (this.#error === undefined) return NO_ERRORS;
-    const errors = { first: this.#error, firstOfRead: this.#readError };
-    this.#error = undefined;
-    this.#readError = undefined;
-    return errors;
+    return this.#failures.take();
   }
 
   /** The database that was opened last under this name and is open still. */
   database(name: string): DatabaseFile | undefined {
-    return this.#databases.get(name);
+    return this.#files.named(name);
   }
 
   /** The open database whose sqlite3_file is there. */
   databaseAt(pFile: number): DatabaseFile | undefined {
-    const file = this.#files.get(pFile);
-    return file instanceof DatabaseFile ? file : undefined;
+    return this.#files.database(pFile);
   }
 
   /** Whether the next transaction on one of the open databases will see content of another history than the last one did. */
   viewsReplaced(): boolean {
-    // Several connections may have the same database open, each with a cache and a schema of its own.
-    for (const file of this.#files.values()) if (file instanceof DatabaseFile && file.replaced) return true;
-    return false;
+    return this.#files.replaced;
   }
 
   /** Every method as SQLite calls it first. */
   readonly fast: Readonly<Record<MethodName, Method>> = {
     read: (pFile, pBuffer, n, offset) => {
       try {
-        const file = this.#file(pFile!);
+        const file = this.#files.get(pFile!);
         const result = file.read(this.#heap.window(pBuffer!, n!), offset!);
         return result === MISS ? this.#miss() : result;
       } catch (error) {
-        return this.#failed(error, code.IOERR_READ);
+        return this.#failures.note(error, code.IOERR_READ);
       }
     },
     write: (pFile, pBuffer, n, offset) => {
       try {
-        const result = this.#file(pFile!).write(this.#heap.window(pBuffer!, n!), offset!);
+        const result = this.#files.get(pFile!).write(this.#heap.window(pBuffer!, n!), offset!);
         return result === MISS ? this.#miss() : result;
       } catch (error) {
-        return this.#failed(error, code.IOERR_WRITE);
+        return this.#failures.note(error, code.IOERR_WRITE);
       }
     },
     truncate: (pFile, size) =>
-      this.#guard(code.IOERR_TRUNCATE, () => {
-        const result = this.#file(pFile!).truncate(size!);
+      this.#failures.guard(code.IOERR_TRUNCATE, () => {
+        const result = this.#files.get(pFile!).truncate(size!);
         return result === MISS ? this.#miss() : result;
       }),
     lock: (pFile, level) => {
       try {
-        return this.#file(pFile!).lock(level!);
+        return this.#files.get(pFile!).lock(level!);
       } catch (error) {
-        return this.#failed(error, code.IOERR_LOCK);
+        return this.#failures.note(error, code.IOERR_LOCK);
       }
     },
     fileControl: (pFile, operation, pArgument) =>
-      this.#guard(code.IOERR, () => this.#fileControl(pFile!, operation!, pArgument!)),
+      this.#failures.guard(code.IOERR, () => this.#fileControl(pFile!, operation!, pArgument!)),
     open: (_pVfs, pName, pFile, flags, pOutFlags) =>
-      this.#guard(code.CANTOPEN, () => this.#open(pName!, pFile!, flags!, pOutFlags!)),
+      this.#failures.guard(code.CANTOPEN, () => this.#open(pName!, pFile!, flags!, pOutFlags!)),
     sleep: (_pVfs, micros) => {
       if (!this.#options.bridge.blocking) return this.suspendable ? MISS : 0;
       // Whoever has the lock lives in this thread and cannot go on while it sleeps; but SQLite counts what it slept.
@@ -190,30 +172,38 @@ export class VfsMethods {
         file.truncate(size!),
       ),
     lock: (pFile, level) =>
-      this.#later(code.IOERR_LOCK, async () => {
+      this.#failures.later(code.IOERR_LOCK, async () => {
         const file = this.#databaseFile(pFile!);
         return file.lockSoon(level!, file.busyTimeoutMs);
       }),
     fileControl: (pFile, _operation, pArgument) =>
-      this.#later(code.IOERR, async () => {
-        const { name, value } = this.#pragma(pArgument!);
+      this.#failures.later(code.IOERR, async () => {
+        const { name, value } = readPragma(this.#sqlite3.wasm, pArgument!);
         const answer = this.#options.pragmas?.(this.#databaseFile(pFile!), name, value);
-        return this.#answerPragma(pArgument!, typeof answer === "function" ? await answer() : answer);
+        return writeAnswer(
+          this.#sqlite3.wasm,
+          pArgument!,
+          typeof answer === "function" ? await answer() : answer,
+        );
       }),
     open: (_pVfs, pName, pFile, flags, pOutFlags) =>
-      this.#later(code.CANTOPEN, async () => {
+      this.#failures.later(code.CANTOPEN, async () => {
         const name = this.#sqlite3.wasm.cstrToJs(pName!) ?? "";
         const found = this.#options.resolve(name);
         const source = typeof found === "function" ? await found() : found;
-        return this.#opened(this.#openDatabase(name, flags!, source), pFile!, flags!, pOutFlags!);
+        return this.#files.openDatabase(name, source, {
+          pFile: pFile!,
+          flags: flags!,
+          pOutFlags: pOutFlags!,
+        });
       }),
     sleep: (_pVfs, micros) =>
-      this.#later(0, async () => {
+      this.#failures.later(0, async () => {
         await systemRuntime.sleep(micros! / 1000);
         return micros!;
       }),
     progress: () =>
-      this.#later(1, async () => {
+      this.#failures.later(1, async () => {
         await nextTask();
         this.#yieldedAt = systemRuntime.monotonic();
         return this.interrupted() ? 1 : 0;
@@ -223,25 +213,28 @@ export class VfsMethods {
   /** The methods of sqlite3_io_methods that are no thunks. */
   ioTable() {
     return {
-      xClose: (pFile: number) => this.#guard(code.IOERR_CLOSE, () => this.#close(pFile)),
+      xClose: (pFile: number) => this.#failures.guard(code.IOERR_CLOSE, () => this.#files.close(pFile)),
       xSync: (_pFile: number, _flags: number) => code.OK,
       xFileSize: (pFile: number, pSize: number) => {
         try {
-          this.#heap.setInt64(pSize, this.#file(pFile).size());
+          this.#heap.setInt64(pSize, this.#files.get(pFile).size());
           return code.OK;
         } catch (error) {
-          return this.#failed(error, code.IOERR_FSTAT);
+          return this.#failures.note(error, code.IOERR_FSTAT);
         }
       },
       xUnlock: (pFile: number, level: number) => {
         try {
-          return this.#file(pFile).unlock(level);
+          return this.#files.get(pFile).unlock(level);
         } catch (error) {
-          return this.#failed(error, code.IOERR_UNLOCK);
+          return this.#failures.note(error, code.IOERR_UNLOCK);
         }
       },
       xCheckReservedLock: (_pFile: number, pResult: number) =>
-        this.#guard(code.IOERR_CHECKRESERVEDLOCK, () => this.#setInt32(pResult, 0)),
+        this.#failures.guard(code.IOERR_CHECKRESERVEDLOCK, () => {
+          this.#heap.setInt32(pResult, 0);
+          return code.OK;
+        }),
       xSectorSize: (_pFile: number) => SECTOR_BYTES,
     };
   }
@@ -249,9 +242,9 @@ export class VfsMethods {
   vfsTable() {
     return {
       xDelete: (_pVfs: number, pName: number, _sync: number) =>
-        this.#guard(code.IOERR_WRITE, () => this.#delete(pName)),
+        this.#failures.guard(code.IOERR_WRITE, () => this.#delete(pName)),
       xFullPathname: (_pVfs: number, pName: number, room: number, pOut: number) =>
-        this.#guard(code.CANTOPEN, () => this.#copyName(pName, room, pOut)),
+        this.#failures.guard(code.CANTOPEN, () => this.#copyName(pName, room, pOut)),
       xGetLastError: (_pVfs: number, _room: number, _pOut: number) => code.OK,
     };
   }
@@ -260,7 +253,7 @@ export class VfsMethods {
     const name = pName === 0 ? "" : (this.#sqlite3.wasm.cstrToJs(pName) ?? "");
     if ((flags & code.OPEN_MAIN_DB) === 0 || pName === 0) {
       if ((flags & code.OPEN_SUPER_JOURNAL) !== 0) this.#superJournals.add(name);
-      return this.#opened(new TempFile(this.#temp), pFile, flags, pOutFlags);
+      return this.#files.openTemp({ pFile, flags, pOutFlags });
     }
     const source = this.#options.resolve(name);
     if (typeof source === "function") {
@@ -271,50 +264,7 @@ export class VfsMethods {
         { details: { tag: name, notOpen: true } },
       );
     }
-    return this.#opened(this.#openDatabase(name, flags, source), pFile, flags, pOutFlags);
-  }
-
-  #openDatabase(name: string, flags: number, source: ViewSource | undefined): DatabaseFile {
-    if (source === undefined) {
-      throw new PagefoldError(
-        "invalid",
-        `no volume is open as ${JSON.stringify(name)}, and files cannot be made here`,
-        { details: { path: name } },
-      );
-    }
-    const file = new DatabaseFile({
-      source,
-      group: this.#group,
-      readOnly: (flags & code.OPEN_READONLY) !== 0,
-      suspendable: () => this.suspendable,
-    });
-    this.#databases.delete(name);
-    this.#databases.set(name, file);
-    return file;
-  }
-
-  #opened(file: VfsFile, pFile: number, flags: number, pOutFlags: number): number {
-    this.#files.set(pFile, file);
-    this.#lastPointer = pFile;
-    this.#lastFile = file;
-    // sqlite3_file has one member: the pointer to its methods.
-    this.#heap.setInt32(pFile, this.#options.ioMethods);
-    if (pOutFlags !== 0) {
-      const isReadOnly = file instanceof DatabaseFile && file.readOnly;
-      const readOnlyFlags = (flags & ~(code.OPEN_READWRITE | code.OPEN_CREATE)) | code.OPEN_READONLY;
-      this.#setInt32(pOutFlags, isReadOnly ? readOnlyFlags : flags);
-    }
-    return code.OK;
-  }
-
-  #close(pFile: number): number {
-    const file = this.#file(pFile);
-    this.#files.delete(pFile);
-    this.#lastPointer = -1;
-    this.#lastFile = NO_FILE;
-    for (const [name, database] of this.#databases) if (database === file) this.#databases.delete(name);
-    file.close();
-    return code.OK;
+    return this.#files.openDatabase(name, source, { pFile, flags, pOutFlags });
   }
 
   /** Temporary files go when they are closed; deleting a super-journal is how SQLite commits several files. */
@@ -327,7 +277,7 @@ export class VfsMethods {
   #fileControl(pFile: number, operation: number, pArgument: number): number {
     switch (operation) {
       case code.FCNTL_SYNC: {
-        const file = this.#file(pFile);
+        const file = this.#files.get(pFile);
         if (file instanceof DatabaseFile) file.sync();
         return code.OK;
       }
@@ -342,38 +292,22 @@ export class VfsMethods {
   }
 
   #filePragma(pFile: number, pArgument: number): number {
-    const file = this.#file(pFile);
+    const file = this.#files.get(pFile);
     if (!(file instanceof DatabaseFile)) return code.NOTFOUND;
-    const { name, value } = this.#pragma(pArgument);
+    const { name, value } = readPragma(this.#sqlite3.wasm, pArgument);
     const standard = this.standardPragmas ? answerStandardPragma(file, name, value) : undefined;
     if (standard !== undefined)
-      return standard.text === undefined ? code.OK : this.#answerPragma(pArgument, standard.text);
+      return standard.text === undefined
+        ? code.OK
+        : writeAnswer(this.#sqlite3.wasm, pArgument, standard.text);
     if (!name.startsWith("pagefold_")) return code.NOTFOUND;
     const answer = this.#options.pragmas?.(file, name, value);
-    if (typeof answer !== "function") return this.#answerPragma(pArgument, answer);
+    if (typeof answer !== "function") return writeAnswer(this.#sqlite3.wasm, pArgument, answer);
     if (this.suspendable) return MISS;
     throw new PagefoldError(
       "invalid",
       `PRAGMA ${name} waits for the object store, which SQLite cannot do here; call it through Database, or the store's own API`,
     );
-  }
-
-  /** char *azArg[]: the answer's place, the pragma's name, its argument or NULL. */
-  #pragma(pArgument: number): { readonly name: string; readonly value: string | undefined } {
-    const { wasm } = this.#sqlite3;
-    const [pName, pValue] = [wasm.peekPtr(pArgument + 4), wasm.peekPtr(pArgument + 8)];
-    return {
-      name: (wasm.cstrToJs(pName) ?? "").toLowerCase(),
-      value: pValue === 0 ? undefined : (wasm.cstrToJs(pValue) ?? undefined),
-    };
-  }
-
-  /** A row with this text; undefined: there is no such pragma here. */
-  #answerPragma(pArgument: number, text: string | undefined): number {
-    if (text === undefined) return code.NOTFOUND;
-    // SQLite frees it.
-    this.#sqlite3.wasm.pokePtr(pArgument, this.#sqlite3.wasm.allocCString(text, false));
-    return code.OK;
   }
 
   /** What a call that must fetch answers first: where SQLite was entered so that it cannot be suspended, that is an error. */
@@ -397,7 +331,7 @@ export class VfsMethods {
     this.#recorder.count("sql.fault.count");
     const end = this.#recorder.span("sql.fault");
     if (!bridge.blocking) {
-      return this.#later(
+      return this.#failures.later(
         otherwise,
         async () => {
           const file = this.#databaseFile(pFile);
@@ -423,23 +357,7 @@ export class VfsMethods {
       throw cacheTooSmall(offset, length);
     } catch (error) {
       end(error);
-      return this.#failed(error, otherwise);
-    }
-  }
-
-  /** A slow method that waits. Never rejects: a rejection would be thrown into wasm. */
-  async #later(
-    otherwise: number,
-    work: () => Promise<number>,
-    end: (error?: unknown) => void = () => {},
-  ): Promise<number> {
-    try {
-      const result = await work();
-      end();
-      return result;
-    } catch (error) {
-      end(error);
-      return this.#failed(error, otherwise);
+      return this.#failures.note(error, otherwise);
     }
   }
 
@@ -452,38 +370,9 @@ export class VfsMethods {
   }
 
   #databaseFile(pFile: number): DatabaseFile {
-    const file = this.#file(pFile);
-    if (file instanceof DatabaseFile) return file;
-    throw new Error(`a temporary file waits for something (at ${pFile})`);
-  }
-
-  #file(pFile: number): VfsFile {
-    if (pFile === this.#lastPointer) return this.#lastFile;
-    const file = this.#files.get(pFile);
-    if (file === undefined) throw new Error(`SQLite uses a file that is not open (at ${pFile})`);
-    this.#lastPointer = pFile;
-    this.#lastFile = file;
+    const file = this.#files.database(pFile);
+    if (file === undefined) throw new Error(`a temporary file waits for something (at ${pFile})`);
     return file;
-  }
-
-  #setInt32(pointer: number, value: number): number {
-    this.#heap.setInt32(pointer, value);
-    return code.OK;
-  }
-
-  #guard(otherwise: number, method: () => number): number {
-    try {
-      return method();
-    } catch (error) {
-      return this.#failed(error, otherwise);
-    }
-  }
-
-  /** Remembers the first cause of a statement's failure: what fails after it is a consequence. */
-  #failed(error: unknown, otherwise: number): number {
-    this.#error ??= error;
-    if (otherwise === code.IOERR_READ) this.#readError ??= error;
-    return codeOf(error, otherwise);
   }
 }
 
