@@ -48,6 +48,22 @@ export async function pull({ space }: { space: string }): Promise<number> {
   return (await databaseOf(space).pull()).lsn;
 }
 
+/** Adds one to `counter` and pushes that, `times` times, against whoever else does; answers how often another was first. */
+export async function count({ space, times }: { space: string; times: number }): Promise<number> {
+  const increment = "UPDATE counter SET n = n + 1";
+  let replays = 0;
+  for (let i = 0; i < times; i++) {
+    await databaseOf(space).exec(increment);
+    const pushed = await databaseOf(space).push({
+      onDiverged: async (tx) => {
+        await tx.exec(increment);
+      },
+    });
+    replays += pushed.replays;
+  }
+  return replays;
+}
+
 export async function close({ space }: { space: string }): Promise<void> {
   await databaseOf(space).close();
 }

@@ -29,12 +29,15 @@ export const runs: readonly SqlRun[] = [
   browserRun("shared-memory, worker", "shared-memory", true),
   browserRun("sync-xhr, worker", "sync-xhr", true),
   browserRun("resident-only, worker", "resident-only", true),
+  browserRun("resident-only, page", "resident-only", false),
 ];
 
 /** The cases of one way, under its name. */
 export function suiteOf(run: SqlRun): (api: TestApi) => void {
   return (api) =>
     api.describe(run.name, () => {
+      // A page that nothing suspends hears nothing while it computes: there is nothing to interrupt it with.
+      if (run.bridge === "resident-only" && !run.worker) return residentCases(api, run);
       localCases(api, run);
       signalCases(api, run);
       if (run.bridge === "resident-only") return residentCases(api, run);
