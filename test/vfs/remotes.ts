@@ -24,6 +24,8 @@ export class TestRemote {
   /** Called before each get, and each put, of the asynchronous store; may wait or throw. */
   onGet: (key: string, options: GetOptions) => Promise<void> | void = () => {};
   onPut: (key: string, options: PutOptions) => Promise<void> | void = () => {};
+  /** Called when a put has taken effect: what it throws is the answer. */
+  afterPut: (key: string) => Promise<void> | void = () => {};
   readonly #marker: string | undefined;
   #down = false;
 
@@ -47,7 +49,9 @@ export class TestRemote {
       put: (key, body, options = {}) =>
         answer(async () => {
           await this.onPut(key, options);
-          return inner.put(key, body, options);
+          const outcome = await inner.put(key, body, options);
+          await this.afterPut(key);
+          return outcome;
         }),
       list: (...args) => answer(() => inner.list(...args)),
       delete: (...args) => answer(() => inner.delete(...args)),
