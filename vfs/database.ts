@@ -108,7 +108,10 @@ export class Database extends SqlExecutor {
     return result;
   }
 
-  /** A read-only view of the past: of an LSN, or of the newest commit at a time. Close it when done. @throws `not_found` */
+  /**
+   * A read-only view of the past: of an LSN, or of the newest commit at a time, as far as this side has learned of them (`pull`). Close it when
+   * done. @throws `not_found`
+   */
   async at(lsnOrTime: number | Date, options: CallOptions = {}): Promise<DatabaseAt> {
     const which = typeof lsnOrTime === "number" ? { lsn: lsnOrTime } : { time: lsnOrTime.getTime() };
     const { view, lsn } = await this.call("view", which, options.signal);

@@ -22,6 +22,7 @@ import { Cursors } from "./cursors.ts";
 import { checkHoldsDatabase } from "./database-header.ts";
 import type { EngineParts, EngineRequest, SessionSettings } from "./engine.ts";
 import { LiveQueries } from "./live-queries.ts";
+import { closeEngine, openVolume, pastState } from "./opening.ts";
 import type {
   CallKind,
   ExecuteReply,
@@ -32,6 +33,7 @@ import type {
   Where,
 } from "./protocol.ts";
 import { RecordingSource } from "./read-set.ts";
+import { SessionFiles } from "./session-files.ts";
 import { volumeCalls } from "./volume-calls.ts";
 
 export interface SessionParts extends EngineParts {
@@ -60,9 +62,7 @@ const DEFAULT_BUSY_TIMEOUT_MS = 10_000;
 
 export class Session {
   readonly #parts: SessionParts;
-  readonly #sources = new Map<Volume, VolumeSource>();
-  /** What file names stand for that are none of volumes. */
-  readonly #files = new Map<string, ViewSource>();
+  readonly #files: SessionFiles;
   readonly #views = new Map<number, { readonly queue: ConnectionQueue; readonly snapshot: Snapshot }>();
   readonly #cursors = new Cursors();
   readonly #live: LiveQueries;
@@ -78,15 +78,20 @@ export class Session {
   private constructor(parts: SessionParts, volume: Volume) {
     this.#parts = parts;
     this.#volume = volume;
+    this.#files = new SessionFiles({
+      store: parts.store,
+      readOnly: parts.request.readOnly === true,
+      onCommit: (written, result) => this.#noteCommit(written, result),
+    });
     this.#vfs = installVfs(parts.sqlite3, {
       bridge: parts.bridge,
       recorder: parts.recorder,
-      resolve: (name) => this.#resolve(name),
+      resolve: (name) => this.#files.resolve(name),
       ...(parts.settings.tempBytes === undefined ? {} : { tempBytes: parts.settings.tempBytes }),
       ...(parts.tempFile === undefined ? {} : { tempFile: parts.tempFile }),
     });
     this.#live = new LiveQueries({
-      current: () => this.#fixed ?? this.#sourceOf(this.#volume).current,
+      current: () => this.#fixed ?? this.#files.sourceOf(this.#volume).current,
       connect: async () => {
         const recording = new RecordingSource(this.#source);
         this.#files.set(LIVE, recording);
@@ -100,7 +105,7 @@ export class Session {
   static async open(parts: SessionParts, signal?: AbortSignal): Promise<Session> {
     const { request } = parts;
     try {
-      const volume = await openVolume(parts, signal);
+      const volume = await openVolume(parts, request, signal);
       const session = new Session(parts, volume);
       try {
         await session.#begin(signal);
@@ -169,10 +174,8 @@ export class Session {
 
   async #begin(signal: AbortSignal | undefined): Promise<void> {
     const { request } = this.#parts;
-    const { lsn, time, readOnly } = request;
-    if (lsn !== undefined || time !== undefined) {
-      this.#fixed = await pastState(this.#volume, lsn ?? new Date(time ?? 0), signal);
-    }
+    const { readOnly } = request;
+    this.#fixed = await pastState(this.#volume, request, signal);
     const source = this.#source;
     this.#files.set(MAIN, source);
     const mayBeEmpty = this.#fixed === undefined && readOnly !== true;
@@ -222,8 +225,8 @@ export class Session {
   /** Of this session's own: others may write to the same volume. */
   #noteCommit(volume: Volume, { lsn, sequence, changedPages }: CommitResult): void {
     if (sequence === undefined || volume !== this.#volume) return;
-    const durable =
-      this.#main.connection.file.durability !== "relaxed" && this.#parts.store.settings.durability === "full";
+    const durability = this.#main.connection.file.durability ?? this.#parts.store.settings.durability;
+    const durable = durability === "full";
     this.#lastCommit = { where: "local", sequence, lsn, changedPages, durable };
   }
 
@@ -265,7 +268,10 @@ export class Session {
     { lsn, time }: SessionCalls["view"]["request"],
     { signal }: CallContext,
   ): Promise<SessionCalls["view"]["reply"]> {
-    const snapshot = await pastState(this.#volume, lsn ?? new Date(time ?? 0), signal);
+    const snapshot = await this.#volume.at(
+      lsn ?? new Date(time ?? 0),
+      signal === undefined ? {} : { signal },
+    );
     const view = this.#nextView++;
     const fileName = `.view-${view}`;
     this.#files.set(fileName, fixedView(snapshot));
@@ -315,7 +321,7 @@ export class Session {
     const { request, recorder, bridge } = this.#parts;
     const { volume, state, remoteLsn, ahead, behind, pendingPush, residentPages } = this.#volume.status();
     const { pageSize } = this.#volume;
-    const { lsn, pageCount, byteLength } = this.#fixed ?? this.#sourceOf(this.#volume).current;
+    const { lsn, pageCount, byteLength } = this.#fixed ?? this.#files.sourceOf(this.#volume).current;
     return {
       ...{ volume, name: request.name, state, lsn, remoteLsn, ahead, behind, pendingPush },
       ...{ pageCount, pageSize, byteLength, residentPages },
@@ -330,7 +336,12 @@ export class Session {
 
   async #control(name: string, value: string | undefined, file: DatabaseFile): Promise<SqlRows> {
     const { store, exportTo } = this.#parts;
-    const context: PragmaContext = { store, file, sourceOf: (volume) => this.#sourceOf(volume), exportTo };
+    const context: PragmaContext = {
+      store,
+      file,
+      sourceOf: (volume) => this.#files.sourceOf(volume),
+      exportTo,
+    };
     const answer = runPragma(context, name, value);
     if (answer === undefined) throw unknownPragma(name);
     const rows = typeof answer === "function" ? await answer() : answer;
@@ -357,30 +368,7 @@ export class Session {
 
   /** What this session shows. */
   get #source(): ViewSource {
-    return this.#fixed === undefined ? this.#sourceOf(this.#volume) : fixedView(this.#fixed);
-  }
-
-  #sourceOf(volume: Volume): VolumeSource {
-    let source = this.#sources.get(volume);
-    if (source === undefined) {
-      source = new VolumeSource(volume, {
-        readOnly: this.#parts.request.readOnly === true,
-        onCommit: (result) => this.#noteCommit(volume, result),
-      });
-      this.#sources.set(volume, source);
-    }
-    return source;
-  }
-
-  #resolve(fileName: string): ViewSource | undefined | (() => Promise<ViewSource>) {
-    const name = fileName.replace(/^\/+/, "");
-    const own = this.#files.get(name);
-    if (own !== undefined) return own;
-    const { store } = this.#parts;
-    const volume = store.opened(name);
-    return volume === undefined
-      ? async () => this.#sourceOf(await store.volume(name))
-      : this.#sourceOf(volume);
+    return this.#fixed === undefined ? this.#files.sourceOf(this.#volume) : fixedView(this.#fixed);
   }
 
   async #closeConnections(): Promise<void> {
@@ -390,45 +378,7 @@ export class Session {
     // Absent where opening failed.
     await this.#main?.close();
     this.#vfs.dispose();
-    for (const source of this.#sources.values()) source.close();
+    this.#files.close();
     this.#fixed?.close();
-  }
-}
-
-async function closeEngine({ store, keepOpen, release }: EngineParts): Promise<void> {
-  try {
-    if (keepOpen !== true) await store.close();
-  } finally {
-    await release?.();
-  }
-}
-
-async function openVolume(
-  { store, request }: SessionParts,
-  signal: AbortSignal | undefined,
-): Promise<Volume> {
-  const options = signal === undefined ? {} : { signal };
-  try {
-    return await store.volume(request.name, options);
-  } catch (error) {
-    if (request.create !== true || !isPagefoldError(error, "not_found")) throw error;
-    return store.createVolume({ tag: request.name, ...options });
-  }
-}
-
-/** A past state; where this side has not learned of it yet, it does. */
-async function pastState(
-  volume: Volume,
-  at: number | Date,
-  signal: AbortSignal | undefined,
-): Promise<Snapshot> {
-  const options = signal === undefined ? {} : { signal };
-  try {
-    return await volume.at(at, options);
-  } catch (error) {
-    if (!isPagefoldError(error, "not_found") || typeof at !== "number" || volume.status().ahead > 0)
-      throw error;
-    await volume.pull(options);
-    return volume.at(at, options);
   }
 }
