@@ -7,6 +7,7 @@ import { isPagefoldError, PagefoldError } from "../../src/base/errors.ts";
 import { systemRuntime } from "../../src/base/runtime.ts";
 import type { SqliteCalls } from "./calls.ts";
 import { FCNTL_FILE_POINTER, OK, OPEN_CREATE, OPEN_READONLY, OPEN_READWRITE } from "./codes.ts";
+import { type ControlStatement, controlStatement } from "./control-statement.ts";
 import type { DatabaseFile } from "./database-file.ts";
 import { errorOf, hiddenError } from "./errors.ts";
 import { exportsOf, type SqliteExports } from "./exports.ts";
@@ -43,9 +44,6 @@ export interface ConnectionOptions {
 const OPERATIONS_BETWEEN_CHECKS = 1000;
 const PREPARE_PERSISTENT = 1;
 const BUSY_RETRY_MS = 5;
-/** `PRAGMA pagefold_x`, `PRAGMA main.pagefold_x = 'value'` or `PRAGMA pagefold_x(value)` at the start of what is left of the SQL. */
-const CONTROL =
-  /^\s*PRAGMA\s+(?:(\w+|"[^"]+"|\[[^\]]+\]|`[^`]+`)\s*\.\s*)?(pagefold_\w+)\s*(?:=\s*('(?:[^']|'')*'|"[^"]*"|[^;'"\s()]+)|\(\s*('(?:[^']|'')*'|"[^"]*"|[^;'"\s()]+)\s*\))?\s*(?:;|$)/i;
 
 export class Connection {
   readonly #sqlite3: Sqlite3Static;
@@ -142,10 +140,10 @@ export class Connection {
     }
     const results: StatementResult[] = [];
     for (let rest = sql; ; ) {
-      const control = this.#options.control === undefined ? null : CONTROL.exec(rest);
-      if (control !== null) {
+      const control = this.#options.control === undefined ? undefined : controlStatement(rest);
+      if (control !== undefined) {
         results.push({ ...(await this.#control(control)), changes: 0, lastInsertRowid: 0 });
-        rest = rest.slice(control[0].length);
+        rest = rest.slice(control.length);
         continue;
       }
       await this.#forgetReplacedSchema();
@@ -256,15 +254,9 @@ export class Connection {
     }
   }
 
-  async #control(match: RegExpExecArray): Promise<SqlRows> {
-    const [, schema, name = "", equals, parentheses] = match;
-    const file = schema === undefined ? this.file : this.#fileOf(schema.replace(/^["[`]|["\]`]$/g, ""));
-    return (
-      this.#options.control?.(name.toLowerCase(), unquoted(equals ?? parentheses), file) ?? {
-        columns: [],
-        rows: [],
-      }
-    );
+  async #control({ schema, name, value }: ControlStatement): Promise<SqlRows> {
+    const file = schema === undefined ? this.file : this.#fileOf(schema);
+    return this.#options.control?.(name, value, file) ?? { columns: [], rows: [] };
   }
 
   /** The file of a database by the name under which it is attached. */
@@ -407,10 +399,4 @@ export class Connection {
 
 function closed(): PagefoldError {
   return new PagefoldError("closed", "this connection was closed; open the database again");
-}
-
-function unquoted(text: string | undefined): string | undefined {
-  if (text === undefined) return undefined;
-  if (text.startsWith("'")) return text.slice(1, -1).replaceAll("''", "'");
-  return text.startsWith('"') ? text.slice(1, -1) : text;
 }
