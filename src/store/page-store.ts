@@ -38,6 +38,7 @@ import { findHead } from "../replicate/head.ts";
 import { noReadAhead, ReadAhead } from "../replicate/read-ahead.ts";
 import { CachingSupply } from "../replicate/supply.ts";
 import { residentPages } from "../volume/cached-pages.ts";
+import type { FetchPlan } from "../volume/fetch-plan.ts";
 import type { Replica } from "../volume/replica.ts";
 import { ReplicaLog } from "../volume/replica-log.ts";
 import { defaultSettings, type StoreSettings } from "./settings.ts";
@@ -73,6 +74,9 @@ export class PageStore {
   readonly #log: ReplicaLog;
   readonly #caches = new Map<number, Promise<PageCache>>();
   readonly #volumes = new Map<VolumeId, Promise<Volume>>();
+  /** Those of `#volumes` that are there already. */
+  readonly #opened = new Map<VolumeId, Volume>();
+  #plans: Fetcher | undefined;
   readonly #clones = new Map<VolumeId, Semaphore>();
   #flushWaits = false;
   #closed = false;
@@ -165,6 +169,20 @@ export class PageStore {
     const replica = await this.#cloneOnce(id, signal);
     if (asId === undefined) this.#log.addTag(replica, name);
     return this.#openReplica(replica);
+  }
+
+  /** The volume that a tag or an id names, if it is open already; undefined where it must be opened first (`volume`). */
+  opened(name: string): Volume | undefined {
+    this.#check();
+    const replica = this.#log.find(name);
+    return replica === undefined ? undefined : this.#opened.get(replica.manifest.volume);
+  }
+
+  /** Carries out what a snapshot or a transaction must fetch (`fault`), for callers that read synchronously. */
+  async run<T>(plan: FetchPlan<T>, options: Options = {}): Promise<T> {
+    this.#check();
+    this.#plans ??= new Fetcher(this.#remote, this.#recorder, this.settings.fetcher);
+    return this.#plans.run(plan, options.signal);
   }
 
   /** All tags of the remote. */
@@ -268,6 +286,7 @@ export class PageStore {
     // The log proves the manifest: one that came damaged when a clone was begun never got further.
     if (replica !== undefined && !equalBytes(replica.manifestBytes, bytes)) {
       this.#volumes.delete(id);
+      this.#opened.delete(id);
       this.#contexts.delete(replica);
       this.#log.forget(replica);
       replica = undefined;
@@ -287,7 +306,10 @@ export class PageStore {
     const opening = this.#compose(replica);
     this.#volumes.set(volume, opening);
     // A failure is the caller's; the next call tries again.
-    opening.catch(() => this.#volumes.delete(volume));
+    opening.then(
+      (opened) => this.#opened.set(volume, opened),
+      () => this.#volumes.delete(volume),
+    );
     return opening;
   }
 
