@@ -3,8 +3,8 @@
  * must be true of it at every moment, on every replica, at every LSN.
  */
 import { createHash } from "node:crypto";
-import { expect } from "vitest";
 import type { SqlExecutor } from "../../vfs/executor.ts";
+import { same } from "./same.ts";
 
 export const ACCOUNTS = 20;
 const OPENING = 1000;
@@ -86,13 +86,13 @@ export async function checkBank(sql: SqlExecutor, where: string, schema = "main"
          = (SELECT count(*) FROM ${schema}.ledger WHERE memo LIKE '%coffee%');`);
   const rows = results.map((result) => result.rows);
   const ids = (rows[2] ?? []).map(([id]) => String(id));
-  expect(rows[0], `${where}: accounts, sum of the balances`).toEqual([[ACCOUNTS, TOTAL]]);
-  expect(rows[1], `${where}: balances that the ledger does not explain`).toEqual([]);
-  expect(new Set(ids).size, `${where}: a ledger id twice`).toBe(ids.length);
-  expect(rows[3], `${where}: foreign keys`).toEqual([]);
-  expect(rows[4], `${where}: integrity`).toEqual([["ok"]]);
-  expect(rows[5], `${where}: memos`).toEqual([[ids.length]]);
-  expect(rows[6], `${where}: the full-text index`).toEqual([[1]]);
+  same(rows[0], [[ACCOUNTS, TOTAL]], `${where}: accounts, sum of the balances`);
+  same(rows[1], [], `${where}: balances that the ledger does not explain`);
+  same(new Set(ids).size, ids.length, `${where}: a ledger id twice`);
+  same(rows[3], [], `${where}: foreign keys`);
+  same(rows[4], [["ok"]], `${where}: integrity`);
+  same(rows[5], [[ids.length]], `${where}: memos`);
+  same(rows[6], [[1]], `${where}: the full-text index`);
   return ids;
 }
 
@@ -106,10 +106,22 @@ export function balancesAfter(transfers: Iterable<Transfer>): number[] {
   return balances;
 }
 
-/** Of every byte of the database as SQLite reads it, page by page. */
-export async function fingerprint(sql: SqlExecutor, schema = "main"): Promise<string> {
-  const hash = createHash("sha256");
-  for await (const { data } of sql.iterate("SELECT data FROM sqlite_dbpage WHERE schema = ?", [schema]))
-    hash.update(data as Uint8Array);
-  return hash.digest("hex");
+/** A hash of every page, as a connection sees it. */
+export async function pageHashes(sql: SqlExecutor): Promise<string[]> {
+  const hashes: string[] = [];
+  for await (const { data } of sql.iterate("SELECT data FROM sqlite_dbpage('main')"))
+    hashes.push(
+      createHash("sha256")
+        .update(data as Uint8Array)
+        .digest("base64")
+        .slice(0, 12),
+    );
+  return hashes;
+}
+
+/** The hashes of pages that are in use: what a connection that writes has in its cache of a free page need not be what the volume has. */
+export async function usedPageHashes(sql: SqlExecutor): Promise<string[]> {
+  const hashes = await pageHashes(sql);
+  const used = await sql.query<{ pageno: number }>("SELECT pageno FROM dbstat ORDER BY pageno");
+  return used.map(({ pageno }) => `${pageno} ${hashes[pageno - 1]}`);
 }

@@ -2,10 +2,10 @@
  * A bank whose every commit follows from its number: whoever opens it, in whatever process, can tell which commit it shows, and whether that is
  * whole. For tests that kill what writes it.
  */
-import { expect } from "vitest";
 import type { SqlExecutor } from "../../vfs/executor.ts";
 import { seededRandom } from "../local/xxh64.ts";
 import { balancesAfter, checkBank, randomTransfer, SCHEMA, type Transfer, transfer } from "./bank.ts";
+import { same } from "./same.ts";
 
 export const HISTORY_SCHEMA = `${SCHEMA}
   CREATE TABLE progress(n INTEGER NOT NULL);
@@ -44,7 +44,7 @@ export class History {
 export async function makeCommit(sql: SqlExecutor, history: History, n: number): Promise<void> {
   for (const each of history.commit(n)) await transfer(sql, each);
   const { changes } = await sql.exec("UPDATE progress SET n = :n WHERE n = :n - 1", { n });
-  expect(changes, `commit ${n} builds on the one before`).toBe(1);
+  same(changes, 1, `commit ${n} builds on the one before`);
 }
 
 /** The number of the commit that is shown. */
@@ -55,11 +55,11 @@ export async function commitOf(sql: SqlExecutor, schema = "main"): Promise<numbe
 
 /** Exactly the state after commit n, whole. */
 export async function expectCommit(sql: SqlExecutor, history: History, n: number): Promise<void> {
-  expect(await commitOf(sql)).toBe(n);
+  same(await commitOf(sql), n, "the commit that is shown");
   const transfers = history.through(n);
-  expect(await checkBank(sql, `commit ${n}`), `invariant 2: commit ${n}`).toEqual(
-    transfers.map(({ id }) => id),
-  );
+  const ids = transfers.map(({ id }) => id);
+  same(await checkBank(sql, `commit ${n}`), ids, `invariant 2: commit ${n}`);
   const rows = await sql.query<{ balance: number }>("SELECT balance FROM accounts ORDER BY id");
-  expect(rows.map(({ balance }) => balance)).toEqual(balancesAfter(transfers));
+  const balances = rows.map(({ balance }) => balance);
+  same(balances, balancesAfter(transfers), `invariant 2: balances after commit ${n}`);
 }

@@ -24,10 +24,15 @@ afterEach(async () => {
 });
 
 /** A writer, and a replica whose request number `down`, counted from `requests` = 0 on, fails. */
-async function pair(): Promise<{ writer: Database; replica: Database; net: { requests: number; down: number } }> {
+async function pair(): Promise<{
+  writer: Database;
+  replica: Database;
+  net: { requests: number; down: number };
+}> {
   const shared = new MemoryObjectStore();
   const net = { requests: 0, down: 0 };
-  const plan = (): Fault | undefined => (++net.requests === net.down ? { kind: "fail-before", error: DOWN } : undefined);
+  const plan = (): Fault | undefined =>
+    ++net.requests === net.down ? { kind: "fail-before", error: DOWN } : undefined;
   const writer = await Database.open(shared, "db", { create: true, workerUrl, settings });
   closers.push(() => writer.close());
   await writer.exec(`
@@ -70,7 +75,10 @@ describe("invariant 2: a transaction is whole or not at all", () => {
         break;
       }
       failures++;
-      expect(error, `request ${net.down} failed`).toMatchObject({ code: "unavailable", message: DOWN.message });
+      expect(error, `request ${net.down} failed`).toMatchObject({
+        code: "unavailable",
+        message: DOWN.message,
+      });
     }
     expect(failures).toBeGreaterThan(5);
     expect(await replica.query("SELECT count(*) AS n FROM t")).toEqual([{ n: 2000 }]);
@@ -92,7 +100,9 @@ describe("invariant 2: a transaction is whole or not at all", () => {
       const done = net.requests < net.down;
       net.requests = Number.NEGATIVE_INFINITY;
       const { ahead } = await replica.status();
-      expect([ahead, error === undefined], `request ${net.down} failed`).toEqual(done ? [1, true] : [0, false]);
+      expect([ahead, error === undefined], `request ${net.down} failed`).toEqual(
+        done ? [1, true] : [0, false],
+      );
       if (done) break;
     }
   });
@@ -106,7 +116,9 @@ describe("invariant 2: a transaction is whole or not at all", () => {
       net.requests = 0;
       net.down = 1;
       await transaction.exec("DELETE FROM t WHERE a = 1000").catch((error: unknown) => told.push(error));
-      await transaction.exec("INSERT INTO words VALUES ('third')").catch((error: unknown) => told.push(error));
+      await transaction
+        .exec("INSERT INTO words VALUES ('third')")
+        .catch((error: unknown) => told.push(error));
     });
     await expect(running).rejects.toMatchObject({ code: "conflict" });
     expect(told).toMatchObject([{ code: "unavailable" }, { code: "conflict" }]);
