@@ -2,6 +2,7 @@
  * The SQL worker ends in the middle of something: the database says so, everything that waits is told, and opening it again in the same process
  * gives what was acknowledged, or that and what was under way.
  */
+import * as fs from "node:fs";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { systemRuntime } from "../../src/base/runtime.ts";
 import { MemoryObjectStore } from "../../src/remote/memory-store.ts";
@@ -113,6 +114,30 @@ describe("invariants 2 and 3 when the worker ends", () => {
     await Promise.all([database.close(), database.close()]);
     await expect(database.query("SELECT 1")).rejects.toMatchObject({ code: "closed" });
     await reopened(store, local, 0);
+  });
+
+  it("leaves no temporary files behind", async () => {
+    const { store, local } = await founded();
+    const before = process.env.TMPDIR;
+    const directory = temporary();
+    process.env.TMPDIR = directory;
+    try {
+      for (const options of [{ workerUrl }, { workerUrl, local }]) {
+        const { database, worker } = await openHeld(store, "bank", { ...options, tempBytes: 65_536 });
+        // A sort that spills.
+        const sort = database.iterate(
+          "WITH RECURSIVE s(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM s WHERE i < 100000) SELECT hex(i * 7919) AS x FROM s ORDER BY x",
+        );
+        await sort.next();
+        await worker.terminate();
+        await database.close();
+      }
+    } finally {
+      process.env.TMPDIR = before;
+      if (before === undefined) delete process.env.TMPDIR;
+    }
+    expect(fs.readdirSync(directory)).toEqual([]);
+    expect(fs.readdirSync(local.path)).not.toContain("temp");
   });
 
   it("exits in the middle of a write: every write of a few transactions", async () => {

@@ -42,6 +42,9 @@ async function openTempFile(
   const own = directory === undefined ? await mkdtemp(join(tmpdir(), "pagefold-")) : undefined;
   const files = new FsBlockFileSystem(own ?? directory ?? "");
   const file = await files.open(TEMP_NAME);
+  // Where a file that is open can lose its name, a thread or process that dies leaves nothing behind.
+  if (process.platform !== "win32")
+    await rm(own ?? join(files.name, TEMP_NAME), { recursive: true, force: true });
   return {
     file,
     remove: async () => {
