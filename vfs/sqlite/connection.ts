@@ -6,7 +6,17 @@ import type { Sqlite3Static } from "@sqlite.org/sqlite-wasm";
 import { isPagefoldError, PagefoldError } from "../../src/base/errors.ts";
 import { systemRuntime } from "../../src/base/runtime.ts";
 import type { SqliteCalls } from "./calls.ts";
-import { FCNTL_FILE_POINTER, OK, OPEN_CREATE, OPEN_READONLY, OPEN_READWRITE } from "./codes.ts";
+import {
+  FCNTL_FILE_POINTER,
+  FULL,
+  INTERRUPT,
+  IOERR,
+  NOMEM,
+  OK,
+  OPEN_CREATE,
+  OPEN_READONLY,
+  OPEN_READWRITE,
+} from "./codes.ts";
 import { type ControlStatement, controlStatement } from "./control-statement.ts";
 import type { DatabaseFile } from "./database-file.ts";
 import { errorOf, hiddenError } from "./errors.ts";
@@ -43,6 +53,8 @@ export interface ConnectionOptions {
 
 const OPERATIONS_BETWEEN_CHECKS = 1000;
 const PREPARE_PERSISTENT = 1;
+/** Failures in which SQLite does not wait for the end of the statement that they happen in. */
+const ROLLING_BACK = new Set([NOMEM, INTERRUPT, IOERR, FULL]);
 const BUSY_RETRY_MS = 5;
 
 export class Connection {
@@ -107,6 +119,11 @@ export class Connection {
   }
 
   #file: DatabaseFile | undefined;
+  /**
+   * Set when a failure has made SQLite roll back in the middle of a statement. Virtual tables may have gone on afterwards and remember what is
+   * undone (FTS5 counts a row that is not there, and writes that down with the next one), so they are to be opened again.
+   */
+  #distrusted = false;
 
   /** Whether a transaction is open (BEGIN without its end). */
   get inTransaction(): boolean {
@@ -244,7 +261,8 @@ export class Connection {
 
   /** Another database may stand in the volume now, with the same schema cookie: see `PagefoldVfs.viewsReplaced`. */
   async #forgetReplacedSchema(): Promise<void> {
-    if (!this.#vfs.viewsReplaced() || this.inTransaction) return;
+    if (!(this.#distrusted || this.#vfs.viewsReplaced()) || this.inTransaction) return;
+    this.#distrusted = false;
     const { wasm } = this.#sqlite3;
     const sql = wasm.allocCString("PRAGMA writable_schema=RESET", false);
     try {
@@ -392,6 +410,7 @@ export class Connection {
   /** @throws the error of a call that failed, with what the VFS threw meanwhile as the reason */
   #check(code: number, subject: number): number {
     if (succeeded(code)) return code;
+    if (ROLLING_BACK.has(code & 0xff)) this.#distrusted = true;
     const message = this.#sqlite3.capi.sqlite3_errmsg(this.#db);
     throw errorOf({ code, message, cause: this.#calls.cause(subject) });
   }
