@@ -10,6 +10,7 @@ import { checkBank, pageHashes } from "./bank.ts";
 import { type Lane, type LaneOptions, openLane, TAG } from "./lanes.ts";
 import { runSteps } from "./steps.ts";
 import type { Teller } from "./teller.ts";
+import { transfers } from "./transaction-steps.ts";
 
 const STEPS = Number(process.env.PAGEFOLD_TEST_STEPS ?? 60);
 let workerUrl: URL;
@@ -44,7 +45,7 @@ async function run({ order, ...options }: Run): Promise<void> {
 }
 
 /** Everybody pushes what is left and ends at the same state, which is the stranger's; the log is what was acknowledged. */
-async function finish({ tellers, pushes, stranger }: Lane): Promise<void> {
+async function finish({ seed, tellers, pushes, stranger }: Lane): Promise<void> {
   for (const teller of tellers) {
     await teller.checkViews();
     await pushAll(teller);
@@ -64,7 +65,7 @@ async function finish({ tellers, pushes, stranger }: Lane): Promise<void> {
     await clone.verify();
     const counts = tellers.map(({ parts, counts }) => `${parts.name}: ${JSON.stringify([...counts])}`);
     console.log(
-      `${ids.length} transfers, ${pushes.acknowledged} pushes acknowledged, ${pushes.settled} settled\n${counts.join("\n")}`,
+      `seed ${seed}: ${ids.length} transfers, ${pushes.acknowledged} pushes acknowledged, ${pushes.settled} settled later\n${counts.join("\n")}`,
     );
   } finally {
     await clone.close();
@@ -91,6 +92,40 @@ async function finishForks({ database, forks, parts }: Teller, stranger: Lane["s
       await clone.close();
     }
   }
+}
+
+/** Everybody stands on the same commit, has one of their own, and pushes it at the same moment. */
+async function race({ tellers }: Lane): Promise<void> {
+  for (const { database } of tellers) await database.pull();
+  await Promise.all(tellers.map((teller) => oneTransfer(teller)));
+  const { lsn } = await tellers[0]!.database.status();
+  const pushed = await Promise.allSettled(tellers.map(({ database }) => database.push()));
+  const winners = pushed.filter(({ status }) => status === "fulfilled");
+  expect(winners, "invariant 5: exactly one wins").toMatchObject([
+    { value: { outcome: "pushed", lsn: lsn + 1, commits: 1, ahead: 0 } },
+  ]);
+  for (const [i, result] of pushed.entries()) {
+    const teller = tellers[i]!;
+    if (result.status === "fulfilled") {
+      await teller.reconcile({ how: "pushed", count: 1, lsn: lsn + 1 });
+      continue;
+    }
+    expect(result.reason).toMatchObject({ code: "diverged", details: { lsn: lsn + 1 } });
+    expect(await teller.database.status()).toMatchObject({
+      state: "diverged",
+      lsn,
+      remoteLsn: lsn + 1,
+      ahead: 1,
+    });
+    // The loser has what it had.
+    await teller.check();
+    const { dropped } = await teller.database.reset();
+    await teller.reconcile({ how: "dropped", count: dropped });
+  }
+}
+
+async function oneTransfer(teller: Teller): Promise<void> {
+  while (teller.local.length === 0) await transfers(teller, "immediate");
 }
 
 describe("the bank", () => {
@@ -137,4 +172,22 @@ describe("the bank", () => {
       delayMs: 30,
       outages: 0.02,
     }));
+
+  it("invariant 5: of racing pushers exactly one wins", async () => {
+    const options = {
+      seed: testSeed,
+      tellers: 4,
+      store: "memory",
+      thread: "worker",
+      delayMs: 6,
+      outages: 0,
+    } as const;
+    const lane = await openLane({ ...options, workerUrl });
+    try {
+      for (let round = 0; round < 6; round++) await race(lane);
+      await finish(lane);
+    } finally {
+      await lane.close();
+    }
+  });
 });

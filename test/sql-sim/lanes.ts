@@ -42,6 +42,7 @@ export interface LaneOptions {
 }
 
 export interface Lane {
+  readonly seed: number;
   readonly store: ObjectStore;
   readonly pushes: Pushes;
   readonly tellers: readonly Teller[];
@@ -58,44 +59,56 @@ export async function openLane(options: LaneOptions): Promise<Lane> {
     options.store === "memory"
       ? new MemoryObjectStore()
       : await FsObjectStore.open(path.join(temporary(), "store"), { create: true });
-  const stranger = (tag: string) => Database.open(store, tag, { workerUrl, settings: SCARCE });
   const founder = await Database.open(store, TAG, { create: true, workerUrl });
   await founder.exec(SCHEMA);
   await founder.push();
   await founder.close();
   const pushes = new Pushes();
   pushes.won("founder", 1, []);
-  const weathers: Weather[] = [];
   const runtime = options.thread === "caller" ? new SimRuntime(seed) : systemRuntime;
-  const tellers = Array.from({ length: options.tellers }, (_, i) => {
-    const name = String.fromCharCode(97 + i);
-    const { delayMs, outages } = options;
-    const random = seededRandom(seed * 1000 + i);
-    const weather = new Weather(store, {
-      random: seededRandom(seed * 1000 + 500 + i),
-      runtime,
-      delayMs,
-      outages,
-    });
-    weathers.push(weather);
-    const open =
-      options.thread === "worker" ? inWorker(weather.store, workerUrl) : onThisThread(weather.store, runtime);
-    return new Teller({ name, random, pushes, open, resident: options.thread === "caller" && !canSuspend() });
-  });
-  await Promise.all(tellers.map((teller) => teller.open()));
+  const members = Array.from({ length: options.tellers }, (_, i) =>
+    makeTeller(i, { options, store, pushes, runtime }),
+  );
+  // One after the other: on one thread the order would be the file system's.
+  for (const { teller } of members) await teller.open();
   return {
+    seed,
     store,
     pushes,
-    tellers,
+    tellers: members.map(({ teller }) => teller),
     calm: async () => {
-      await Promise.all(weathers.map((weather) => weather.calm()));
+      await Promise.all(members.map(({ weather }) => weather.calm()));
     },
-    stranger,
+    stranger: (tag) => Database.open(store, tag, { workerUrl, settings: SCARCE }),
     close: async () => {
-      for (const teller of tellers) await teller.close();
+      for (const { teller } of members) await teller.close();
       await store.close();
     },
   };
+}
+
+interface Shared {
+  readonly options: LaneOptions;
+  readonly store: ObjectStore;
+  readonly pushes: Pushes;
+  readonly runtime: Runtime;
+}
+
+function makeTeller(
+  i: number,
+  { options, store, pushes, runtime }: Shared,
+): { teller: Teller; weather: Weather } {
+  const { seed, thread, delayMs, outages, workerUrl } = options;
+  const inTheAir = seededRandom(seed * 1000 + 500 + i);
+  const weather = new Weather(store, { random: inTheAir, runtime, delayMs, outages });
+  const teller = new Teller({
+    name: String.fromCharCode(97 + i),
+    random: seededRandom(seed * 1000 + i),
+    pushes,
+    open: thread === "worker" ? inWorker(weather.store, workerUrl) : onThisThread(weather.store, runtime),
+    resident: thread === "caller" && !canSuspend(),
+  });
+  return { teller, weather };
 }
 
 /** Opens a replica on the same local state each time, and says how to close all of it. */
