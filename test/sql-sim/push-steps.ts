@@ -106,10 +106,12 @@ export async function beside(teller: Teller, pushing: Promise<Left | undefined>)
     transfers(teller, "immediate"),
     transfers(teller, "immediate"),
   ]);
-  // All have ended before the first failure is passed on.
   if (pushed.status === "rejected") throw pushed.reason;
-  for (const each of made) if (each.status === "rejected") throw each.reason;
-  return pushed.value;
+  const failed = made.find((each) => each.status === "rejected");
+  if (failed === undefined) return pushed.value;
+  // What the push did counts all the same.
+  await teller.reconcile(pushed.value);
+  throw failed.reason;
 }
 
 /** Made again by hand it is several calls, between which nothing else may come. */
