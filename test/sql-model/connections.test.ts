@@ -2,7 +2,9 @@
 import sqlite3InitModule from "@sqlite.org/sqlite-wasm";
 import { expect, it } from "vitest";
 import { loadCodecs } from "../../src/format/codecs.ts";
+import { reader } from "./checks.ts";
 import type { Options } from "./site.ts";
+import { pull, push, reset } from "./verbs.ts";
 import { World } from "./world.ts";
 
 const OPTIONS: Options = {
@@ -23,17 +25,17 @@ it("a pull replaces the schema of a connection while a younger one reads", async
   const [a, b] = world.replicas;
   world.current = b!;
   await world.sql("CREATE TABLE theirs(x)");
-  await world.push();
+  await push(world);
   // The same schema cookie as theirs has.
   world.current = a!;
   await world.sql("CREATE TABLE ours(x)");
   await world.sql("SELECT * FROM ours");
-  await world.reader();
-  await world.reset();
-  await world.pull();
+  await reader(world);
+  await reset(world);
+  await pull(world);
   await world.sql("SELECT * FROM theirs");
   await world.sql("SELECT * FROM ours");
-  await world.reader();
+  await reader(world);
   expect(world.seen.get("pull")).toBe(1);
   await world.close();
 });

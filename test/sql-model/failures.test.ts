@@ -2,6 +2,7 @@
 import sqlite3InitModule from "@sqlite.org/sqlite-wasm";
 import { expect, it } from "vitest";
 import { loadCodecs } from "../../src/format/codecs.ts";
+import { check } from "./checks.ts";
 import type { Options } from "./site.ts";
 import { World } from "./world.ts";
 
@@ -38,14 +39,14 @@ for (const [what, table, rows] of [
       await world.sql(
         "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 150) INSERT INTO t SELECT 'row ' || i FROM n",
       );
-      await world.forget();
+      await site.forget();
       site.line.failIn = batches;
       // Fails, is tried again, and is held against SQLite alone.
       await world.sql(INSERT);
       failures = world.seen.get("unavailable") ?? 0;
       if (batches === 0) expect(failures, "an insert that reads nothing").toBe(1);
       await world.sql("INSERT INTO f0(f0) VALUES ('integrity-check')");
-      await world.check(`after a failure of batch ${batches}`);
+      await check(world, `after a failure of batch ${batches}`);
       await world.close();
     }
   });

@@ -117,11 +117,12 @@ export class Site {
     this.line.failIn = undefined;
   }
 
-  /** The next page that is not a local commit's is fetched. */
-  evictAll(): void {
+  /** Every page that is read next and is no local commit's is fetched, whoever had it. */
+  async forget(): Promise<void> {
     const snapshot = this.volume.snapshot();
     snapshot.context.cache.evictAll();
     snapshot.close();
+    await this.run("PRAGMA shrink_memory");
   }
 
   /** What the volume held at an LSN, read by SQLite. */

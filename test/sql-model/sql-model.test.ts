@@ -11,9 +11,11 @@ import { afterAll, expect, it } from "vitest";
 import { loadCodecs } from "../../src/format/codecs.ts";
 import { canSuspend } from "../../vfs/sqlite/thunks.ts";
 import { testSeed } from "../local/xxh64.ts";
+import { checkElsewhere } from "./checks.ts";
 import { openOtherBuild } from "./other-build.ts";
 import { shrink } from "./shrink.ts";
 import { type Program, programs, take } from "./steps.ts";
+import { converge } from "./verbs.ts";
 import { World } from "./world.ts";
 
 const RUNS = 120 * Number(process.env.PAGEFOLD_MODEL_RUNS ?? 1);
@@ -52,8 +54,8 @@ afterAll(() => {
 async function run({ options, opening, steps }: Program): Promise<void> {
   const world = await World.create({ sqlite3, codecs }, options, opening);
   for (const step of steps) await take(world, step);
-  await world.converge();
-  if (typeof build !== "string") await world.checkElsewhere(build, join(directory, "exported.db"));
+  await converge(world);
+  if (typeof build !== "string") await checkElsewhere(world, build, join(directory, "exported.db"));
   await world.close();
   for (const [event, count] of [...world.seen, ["statements", world.statements] as const])
     seen.set(event, (seen.get(event) ?? 0) + count);

@@ -1,9 +1,11 @@
 /** What a program consists of: SQL, and what happens around it. */
 import fc from "fast-check";
+import { check, checkFresh, checkPast, reader } from "./checks.ts";
 import { opening } from "./definitions.ts";
 import { Dice } from "./dice.ts";
 import { statement } from "./queries.ts";
 import type { Options } from "./site.ts";
+import { handOver, overtake, overtakeReading, pull, push, reset, sync } from "./verbs.ts";
 import type { World } from "./world.ts";
 
 export type Step =
@@ -47,37 +49,35 @@ export async function take(world: World, step: Step): Promise<void> {
     case "sql":
       return world.sql(step.sql);
     case "push":
-      await world.push();
+      await push(world);
       return;
     case "pull":
-      return world.pull();
+      return pull(world);
     case "reset":
-      return world.reset();
+      return reset(world);
     case "sync":
-      return world.sync();
+      return sync(world);
     case "hand over":
-      await world.sync();
-      world.switch();
-      return world.sync();
+      return handOver(world);
     case "overtake":
-      return world.overtake();
+      return overtake(world);
     case "overtake reading":
-      return world.overtakeReading();
+      return overtakeReading(world);
     case "switch":
       return world.switch();
     case "evict":
-      return world.forget();
+      return site.forget();
     case "reopen":
       return world.reopen();
     case "check":
-      return world.check("in between");
+      return check(world, "in between");
     case "reader":
-      return world.reader();
+      return reader(world);
     case "fresh":
-      await world.checkFresh();
+      await checkFresh(world);
       return;
     case "past":
-      return world.checkPast(Math.round(step.share * world.current.base));
+      return checkPast(world, Math.round(step.share * world.current.base));
     case "crash":
       return world.crash(step.power);
     case "dies in":
@@ -85,7 +85,7 @@ export async function take(world: World, step: Step): Promise<void> {
     case "disk full in":
       return site.files.arm("disk is full", step.changes);
     case "unreachable in":
-      await world.forget();
+      await site.forget();
       site.line.failIn = step.batches;
       return;
     case "durability":
