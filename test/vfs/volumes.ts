@@ -1,4 +1,5 @@
 /** Volumes of one store under one VFS, with as many connections as a test wants: the VFS over the real engine, without a Database. */
+import type { Sqlite3Static } from "@sqlite.org/sqlite-wasm";
 import type { BlockFileSystem } from "../../src/local/block-file.ts";
 import { MemoryObjectStore } from "../../src/remote/memory-store.ts";
 import type { ObjectStore } from "../../src/remote/object-store.ts";
@@ -22,6 +23,8 @@ export interface VolumesOptions {
   /** What the VFS gets in place of a volume's own source. */
   readonly wrap?: (source: VolumeSource, name: string) => ViewSource;
   readonly vfs?: Partial<VfsOptions>;
+  /** Default: the one that all share. */
+  readonly sqlite3?: Sqlite3Static;
 }
 
 export interface OpenedVolumes {
@@ -53,7 +56,7 @@ export async function openVolumes(
   }
   const own = new Map([...volumes].map(([name, volume]) => [name, new VolumeSource(volume)]));
   const sources = new Map([...own].map(([name, source]) => [name, wrap(source, name)]));
-  const sqlite3 = await loadSqlite();
+  const sqlite3 = options.sqlite3 ?? (await loadSqlite());
   const vfs = installVfs(sqlite3, {
     name: newVfsName(),
     bridge:

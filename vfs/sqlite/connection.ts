@@ -5,6 +5,7 @@
 import type { Sqlite3Static } from "@sqlite.org/sqlite-wasm";
 import { isPagefoldError, PagefoldError } from "../../src/base/errors.ts";
 import { systemRuntime } from "../../src/base/runtime.ts";
+import { allocate, allocateText } from "./allocate.ts";
 import type { SqliteCalls } from "./calls.ts";
 import {
   FCNTL_FILE_POINTER,
@@ -220,9 +221,9 @@ export class Connection {
 
   async #open(): Promise<void> {
     const { capi, wasm } = this.#sqlite3;
-    const pOut = wasm.alloc(4);
-    const pName = wasm.allocCString(this.#fileName, false);
-    const pVfs = wasm.allocCString(this.#vfs.name, false);
+    const pOut = allocate(wasm, 4);
+    const pName = allocateText(wasm, this.#fileName);
+    const pVfs = allocateText(wasm, this.#vfs.name);
     try {
       wasm.pokePtr(pOut, 0);
       const flags = this.#options.readOnly === true ? OPEN_READONLY : OPEN_READWRITE | OPEN_CREATE;
@@ -264,7 +265,7 @@ export class Connection {
     if (!(this.#distrusted || this.#vfs.viewsReplaced()) || this.inTransaction) return;
     this.#distrusted = false;
     const { wasm } = this.#sqlite3;
-    const sql = wasm.allocCString("PRAGMA writable_schema=RESET", false);
+    const sql = allocateText(wasm, "PRAGMA writable_schema=RESET");
     try {
       this.#check(await this.#calls.exec(this.#db, sql, 0, 0, 0), this.#db);
     } finally {
@@ -280,8 +281,8 @@ export class Connection {
   /** The file of a database by the name under which it is attached. */
   #fileOf(schema: string): DatabaseFile {
     const { wasm } = this.#sqlite3;
-    const pSchema = wasm.allocCString(schema, false);
-    const pOut = wasm.alloc(4);
+    const pSchema = allocateText(wasm, schema);
+    const pOut = allocate(wasm, 4);
     try {
       wasm.pokePtr(pOut, 0);
       this.#exports.sqlite3_file_control(this.#db, pSchema, FCNTL_FILE_POINTER, pOut);
@@ -312,7 +313,7 @@ export class Connection {
     const { wasm } = this.#sqlite3;
     const bytes = new TextEncoder().encode(sql);
     // One allocation: two pointers for the answers, then the SQL.
-    const pOut = wasm.alloc(8 + bytes.length + 1);
+    const pOut = allocate(wasm, 8 + bytes.length + 1);
     try {
       const pSql = pOut + 8;
       wasm.heap8u().set(bytes, pSql);

@@ -2,7 +2,9 @@
  * Pragmas as SQLite passes them to a file before it looks at them itself: those of Pagefold, and those of SQLite that mean something else
  * on a volume. docs/sqlite.md says what each answers.
  */
+
 import type { Sqlite3Static } from "@sqlite.org/sqlite-wasm";
+import { allocateText } from "./allocate.ts";
 import { NOTFOUND, OK } from "./codes.ts";
 import type { DatabaseFile } from "./database-file.ts";
 import type { SqlValue } from "./values.ts";
@@ -88,6 +90,6 @@ export function writeAnswer(
 ): number {
   if (text === undefined) return NOTFOUND;
   // SQLite frees it.
-  wasm.pokePtr(pArgument, wasm.allocCString(text, false));
+  wasm.pokePtr(pArgument, allocateText(wasm, text));
   return OK;
 }
