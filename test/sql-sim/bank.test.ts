@@ -128,7 +128,7 @@ async function oneTransfer(teller: Teller): Promise<void> {
   while (teller.local.length === 0) await transfers(teller, "immediate");
 }
 
-describe("the bank", () => {
+describe("the bank", { timeout: 240_000 }, () => {
   it("one after the other, in workers, over a memory store", () =>
     run({
       seed: testSeed,

