@@ -43,7 +43,8 @@ export interface PushOptions extends CallOptions {
   /**
    * What becomes of local commits when another writer was first. "error" (default): they stay, the push fails with `diverged`. "reset": they are
    * dropped. "fork": they become local commits of a new volume, under `tag`. A function: they are dropped, the newest state is pulled, the function
-   * makes the changes again in one transaction, and that is pushed.
+   * makes the changes again in one transaction, and that is pushed. What is dropped includes what was committed while the push was under way; a
+   * process that ends before the function is done has dropped it all the same, so what the function makes again must be known from elsewhere.
    */
   readonly onDiverged?: "error" | "reset" | "fork" | Replay;
   readonly tag?: string;
