@@ -58,9 +58,11 @@ parentPort?.once("message", ({ port, bell, concurrency, counts: shared }: MoverS
 
 function forever(signal: AbortSignal | undefined, counts: Int32Array): Promise<never> {
   return new Promise((_, reject) => {
-    signal?.addEventListener("abort", () => {
+    const onAbort = (): void => {
       Atomics.add(counts, ABORTED, 1);
       reject(new PagefoldError("aborted", "aborted"));
-    });
+    };
+    if (signal?.aborted) onAbort();
+    else signal?.addEventListener("abort", onAbort);
   });
 }
