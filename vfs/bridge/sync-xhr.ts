@@ -37,6 +37,10 @@ const OK = 200;
 const PARTIAL = 206;
 const NOT_FOUND = 404;
 const RANGE_NOT_SATISFIABLE = 416;
+const REFUSALS = new Map<number, "unauthorized" | "forbidden">([
+  [401, "unauthorized"],
+  [403, "forbidden"],
+]);
 
 export class SyncXhrBridge implements BlockingBridge {
   readonly kind = "sync-xhr";
@@ -99,7 +103,8 @@ export class SyncXhrBridge implements BlockingBridge {
     if (status === NOT_FOUND) return undefined;
     if (status === RANGE_NOT_SATISFIABLE) return new Uint8Array(0);
     if (status !== PARTIAL && status !== OK) {
-      throw new PagefoldError("unavailable", `${url} answered with status ${status}`, {
+      const code = REFUSALS.get(status) ?? "unavailable";
+      throw new PagefoldError(code, `${url} answered with status ${status}`, {
         retryable: status >= 500 || status === 429,
         details: { key, status },
       });
