@@ -47,6 +47,7 @@ export class ReplicaTable {
   #parts: { readonly payload: Uint8Array; readonly ref: RecordRef }[] = [];
   /** Above every number that the log has seen. */
   nextTransaction = 1;
+  #nextKey = 1;
 
   constructor(hash: Hasher) {
     this.#hash = hash;
@@ -261,7 +262,8 @@ export class ReplicaTable {
     for (const batch of batches) changed = changed.union(batch.pages);
     const { sequence, pageCount, lowestPageCount, byteLength, time, zeroed } = record;
     changed = changed.subtract(zeroed).clampTo(pageCount);
-    const commit = { sequence, pageCount, lowestPageCount, byteLength, time, zeroed, batches, changed };
+    const key = this.#nextKey++;
+    const commit = { sequence, key, pageCount, lowestPageCount, byteLength, time, zeroed, batches, changed };
     replica.state = {
       ...state,
       commits: state.commits.with(commit),

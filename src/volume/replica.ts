@@ -26,6 +26,8 @@ export interface StoredBatch {
 /** One local commit. Its value in a page table is minus its sequence number. */
 export interface LocalCommit {
   readonly sequence: number;
+  /** Names it in the memory tier of the page cache: unlike its sequence number it is never given twice while the store is open. */
+  readonly key: number;
   readonly pageCount: PageCount;
   readonly lowestPageCount: PageCount;
   readonly byteLength: number;

@@ -234,14 +234,15 @@ export class Snapshot implements PageView {
 
   #readLocal(page: number, sequence: number, start: number, into: Uint8Array): void {
     const { log, replica, cache } = this.context;
-    const cached = cache.getLocal(replica.handle, page, -sequence);
+    const commit = this.#localCommit(sequence);
+    const cached = cache.getLocal(replica.handle, page, -commit.key);
     if (cached !== undefined) {
       into.set(into.length === this.pageSize ? cached : cached.subarray(start, start + into.length));
       return;
     }
     const whole = into.length === this.pageSize ? into : new Uint8Array(this.pageSize);
-    log.readPage(replica, this.#localCommit(sequence), page, whole);
-    cache.putLocal(replica.handle, page, -sequence, whole);
+    log.readPage(replica, commit, page, whole);
+    cache.putLocal(replica.handle, page, -commit.key, whole);
     if (whole !== into) into.set(whole.subarray(start, start + into.length));
   }
 }

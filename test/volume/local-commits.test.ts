@@ -17,6 +17,7 @@ afterEach(() => {
 function commitOf(sequence: number, parts: Partial<LocalCommit> = {}): LocalCommit {
   return {
     sequence,
+    key: sequence,
     pageCount: 100 as PageCount,
     lowestPageCount: 100 as PageCount,
     byteLength: 100 * 512,
