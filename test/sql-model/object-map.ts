@@ -20,6 +20,20 @@ export class ObjectMap implements ObjectStore {
   readonly #memory = new MemoryObjectStore();
   readonly capabilities = this.#memory.capabilities;
   readonly #bytes = new Map<string, Uint8Array>();
+  #cutIn: number | undefined;
+  #cutAfter = false;
+  /** How many puts were cut off. */
+  cuts = 0;
+
+  /** The put that comes after so many others fails, before or after it has taken effect, and so do all that follow until `mend`. */
+  cut(after: number, takesEffect: boolean): void {
+    this.#cutIn = after;
+    this.#cutAfter = takesEffect;
+  }
+
+  mend(): void {
+    this.#cutIn = undefined;
+  }
 
   /** What `get` answers, at once. */
   read({ key, offset, length }: RangeRequest): Uint8Array | undefined {
@@ -32,9 +46,18 @@ export class ObjectMap implements ObjectStore {
 
   async put(key: string, body: Body, options?: PutOptions): Promise<"created" | "exists"> {
     const bytes = body instanceof Uint8Array ? body.slice() : await collectBody(body, options?.signal, key);
+    const cut = this.#isCut();
+    if (cut && !this.#cutAfter) throw cutOff();
     const outcome = await this.#memory.put(key, bytes, options);
     if (outcome === "created") this.#bytes.set(key, bytes);
+    if (cut) throw cutOff();
     return outcome;
+  }
+
+  #isCut(): boolean {
+    if (this.#cutIn === undefined || this.#cutIn-- > 0) return false;
+    this.cuts++;
+    return true;
   }
 
   list(prefix: string, options?: ListOptions) {
@@ -67,7 +90,7 @@ export class Line {
     if (this.failIn !== undefined && this.failIn-- === 0) {
       this.failIn = undefined;
       this.failures++;
-      throw new PagefoldError("unavailable", "the cable was cut", { retryable: false });
+      throw cutOff();
     }
     return batch.map((request) => this.#objects.read(request));
   }
@@ -85,4 +108,8 @@ export class LineBridge implements BlockingBridge {
   run<T>(plan: FetchPlan<T>): T {
     return drivePlan(plan, (batch) => this.#line.read(batch));
   }
+}
+
+function cutOff(): PagefoldError {
+  return new PagefoldError("unavailable", "the cable was cut", { retryable: false });
 }

@@ -18,11 +18,12 @@ import { type Program, programs, take } from "./steps.ts";
 import { converge } from "./verbs.ts";
 import { World } from "./world.ts";
 
-const RUNS = 120 * Number(process.env.PAGEFOLD_MODEL_RUNS ?? 1);
+const RUNS = 80 * Number(process.env.PAGEFOLD_MODEL_RUNS ?? 1);
 
 /** A run in which one of these never happened proves nothing about it. */
 const EVENTS = [
   "push",
+  "push cut off",
   "pull",
   "reset",
   "diverged",
@@ -35,6 +36,7 @@ const EVENTS = [
   "relaxed commits lost",
   "unavailable",
   "quota",
+  "same bytes as SQLite alone writes",
 ];
 
 const codecs = await loadCodecs();

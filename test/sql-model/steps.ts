@@ -5,11 +5,22 @@ import { opening } from "./definitions.ts";
 import { Dice } from "./dice.ts";
 import { statement } from "./queries.ts";
 import type { Options } from "./site.ts";
-import { handOver, overtake, overtakeReading, pull, push, reset, sync } from "./verbs.ts";
+import {
+  type CutPush,
+  cutPush,
+  handOver,
+  overtake,
+  overtakeReading,
+  pull,
+  push,
+  reset,
+  sync,
+} from "./verbs.ts";
 import type { World } from "./world.ts";
 
 export type Step =
   | { readonly do: "sql"; readonly sql: string }
+  | ({ readonly do: "cut push" } & CutPush)
   | { readonly do: "past"; readonly share: number }
   | { readonly do: "crash"; readonly power: "lost" | "kept" }
   | { readonly do: "dies in"; readonly changes: number }
@@ -51,6 +62,8 @@ export async function take(world: World, step: Step): Promise<void> {
     case "push":
       await push(world);
       return;
+    case "cut push":
+      return cutPush(world, step);
     case "pull":
       return pull(world);
     case "reset":
@@ -101,9 +114,14 @@ const seed = fc.noShrink(fc.nat(2 ** 31 - 1));
 const sql: fc.Arbitrary<Step> = seed.map((n) => ({ do: "sql", sql: statement(new Dice(n)) }));
 const plain = (name: Plain): fc.Arbitrary<Step> => fc.constant({ do: name });
 
+const cutPushes: fc.Arbitrary<Step> = fc
+  .record({ puts: fc.nat(3), takesEffect: fc.boolean(), crash: fc.boolean() })
+  .map((cut) => ({ do: "cut push", ...cut }));
+
 const weights: readonly fc.WeightedArbitrary<Step>[] = [
   { weight: 120, arbitrary: sql },
   { weight: 4, arbitrary: plain("push") },
+  { weight: 3, arbitrary: cutPushes },
   { weight: 5, arbitrary: plain("pull") },
   { weight: 1, arbitrary: plain("reset") },
   { weight: 3, arbitrary: plain("sync") },

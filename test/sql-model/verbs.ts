@@ -5,6 +5,14 @@ import { check, checkFresh } from "./checks.ts";
 import { expectBytes } from "./content.ts";
 import type { World } from "./world.ts";
 
+export interface CutPush {
+  /** How many get through before. */
+  readonly puts: number;
+  /** Whether the first that fails has taken effect all the same, which nobody is told. */
+  readonly takesEffect: boolean;
+  readonly crash: boolean;
+}
+
 export async function push(world: World): Promise<"pushed" | "diverged"> {
   const replica = world.current;
   const { site } = replica;
@@ -28,6 +36,28 @@ export async function push(world: World): Promise<"pushed" | "diverged"> {
     world.note("diverged");
     return "diverged";
   }
+}
+
+/**
+ * A push whose requests fail from some point on, perhaps with the end of the process. Invariants 3 and 11: another one finishes it, and what was
+ * pushed is in the log once.
+ */
+export async function cutPush(world: World, step: CutPush): Promise<void> {
+  const { objects } = world.shared;
+  if (!world.current.inTransaction) await world.sql("INSERT INTO kept VALUES (2)");
+  objects.cuts = 0;
+  objects.cut(step.puts, step.takesEffect);
+  try {
+    await push(world);
+  } catch (error) {
+    if (!isPagefoldError(error, "unavailable")) throw error;
+    expect(objects.cuts, "only a cable that was cut keeps a push from its end").toBeGreaterThan(0);
+    world.note("push cut off");
+  } finally {
+    objects.mend();
+  }
+  if (step.crash) await world.crash("lost");
+  await push(world);
 }
 
 /** Invariant 1: a transaction that has begun to read goes on seeing what it saw. */

@@ -111,6 +111,19 @@ export class World {
     this.note("conflict");
     await this.both("ROLLBACK");
     this.#settle(sql);
+    await this.#levelCounts();
+  }
+
+  /** A statement that has failed on one side may have got as far as some rows there, and what it changed last stays known. */
+  async #levelCounts(): Promise<void> {
+    const { site } = this.current;
+    for (const sql of [
+      "CREATE TABLE IF NOT EXISTS temp.last(x)",
+      "REPLACE INTO temp.last(rowid) VALUES (7)",
+    ]) {
+      expect((await site.run(sql)).code, sql).toBe(0);
+      site.oracle.run(sql);
+    }
   }
 
   /** The store or the disk failed in the middle of a statement: it did nothing, though it may have ended its transaction. */
@@ -128,14 +141,7 @@ export class World {
     if (!replica.inTransaction && site.oracle.inTransaction) site.oracle.run("ROLLBACK");
     this.#settle(`${sql}, which failed below SQLite`);
     await check(this, `after ${sql} failed below SQLite`);
-    // It may have got as far as some rows, and their last rowid stays known.
-    for (const level of [
-      "CREATE TABLE IF NOT EXISTS temp.last(x)",
-      "REPLACE INTO temp.last(rowid) VALUES (7)",
-    ]) {
-      expect((await site.run(level)).code, level).toBe(0);
-      site.oracle.run(level);
-    }
+    await this.#levelCounts();
     await this.sql(sql);
   }
 
