@@ -3,6 +3,7 @@
  * pages, not bytes at offsets and not commits; `transaction.ts` stands on it.
  */
 import { PageSet } from "../format/page-set.ts";
+import { PageTable } from "./page-table.ts";
 import type { StoredBatch } from "./replica.ts";
 
 export interface StagingSpace {
@@ -22,6 +23,8 @@ export class StagedPages {
   readonly #pagesMax: number;
   #inMemory = new Map<number, Uint8Array>();
   readonly #spilled: StoredBatch[] = [];
+  /** For each spilled page the last batch that has it, by its number from 1. */
+  #batchOf = PageTable.empty;
   /** Spilled pages that count no more, because a shrink came after. */
   readonly #dropped = new Set<number>();
 
@@ -51,8 +54,7 @@ export class StagedPages {
   }
 
   hasSpilled(page: number): boolean {
-    for (const batch of this.#spilled) if (batch.pages.has(page)) return true;
-    return false;
+    return this.#batchOf.lookup(page) !== 0;
   }
 
   /** Fills `into` with part of a page, from byte `start` of it; false where the page was not staged. */
@@ -67,15 +69,12 @@ export class StagedPages {
       into.fill(0);
       return true;
     }
-    for (let i = this.#spilled.length - 1; i >= 0; i--) {
-      const batch = this.#spilled[i]!;
-      if (!batch.pages.has(page)) continue;
-      const whole = into.length === this.#pageSize ? into : new Uint8Array(this.#pageSize);
-      this.#space.readSpilled(batch, page, whole);
-      if (whole !== into) into.set(whole.subarray(start, start + into.length));
-      return true;
-    }
-    return false;
+    const batch = this.#spilled[this.#batchOf.lookup(page) - 1];
+    if (batch === undefined) return false;
+    const whole = into.length === this.#pageSize ? into : new Uint8Array(this.#pageSize);
+    this.#space.readSpilled(batch, page, whole);
+    if (whole !== into) into.set(whole.subarray(start, start + into.length));
+    return true;
   }
 
   /** Takes a whole page over; `bytes` is copied. Spills when memory is full. */
@@ -127,6 +126,7 @@ export class StagedPages {
     const pages = PageSet.of(this.#inMemory.keys());
     const bytes = [...pages].map((page) => this.#inMemory.get(page)!);
     this.#spilled.push(this.#space.spill(pages, bytes));
+    this.#batchOf = this.#batchOf.edit().assign(pages, this.#spilled.length).finish();
     for (const each of bytes) this.#recycle(each);
     this.#inMemory = new Map();
   }
