@@ -119,6 +119,8 @@ overBridges("signals", (bridge) => {
     expect(seen.length).toBeLessThan(100);
     const answer = remote.stall();
     await expect(database.verify({ signal: abortSoon() })).rejects.toMatchObject({ code: "aborted" });
+    const pragma = database.query("PRAGMA pagefold_verify", { signal: abortSoon() });
+    await expect(pragma).rejects.toMatchObject({ code: "aborted" });
     await expect(database.pull({ signal: AbortSignal.abort() })).rejects.toMatchObject({ code: "aborted" });
     answer();
     expect((await database.queryOne(COUNT))?.n).toBe(2000);

@@ -81,6 +81,43 @@ overBridges("transaction", (bridge) => {
       await tx.exec("INSERT INTO t VALUES (1)");
     });
     expect(await database.query(rows)).toEqual([{ a: 1 }]);
+    await database.exec("DELETE FROM t");
+  });
+
+  it("and what moves the volume wait for one another, but never for ever", async () => {
+    const { database } = shared;
+    await database.transaction(async (tx) => {
+      await tx.exec("INSERT INTO t VALUES (1)");
+      const moves = {
+        pull: () => database.pull(),
+        reset: () => database.reset(),
+        fork: () => database.fork("side"),
+        push: () => database.push({ onDiverged: "reset" }),
+        pragma: () => tx.query("PRAGMA pagefold_pull"),
+        "another pragma": () => tx.query("PRAGMA pagefold_new = 'made'"),
+      };
+      for (const [name, move] of Object.entries(moves))
+        await expect(move(), name).rejects.toMatchObject({ code: "busy" });
+      // These leave the state of this side alone.
+      await database.fetch();
+      await database.log();
+    });
+    const held = database.transaction(async (tx) => {
+      await tx.exec("INSERT INTO t VALUES (2)");
+      await new Promise((resolve) => setTimeout(resolve, 40));
+    });
+    const pulled = database.pull();
+    await held;
+    await pulled.catch((error: unknown) => expect(error).toMatchObject({ code: "diverged" }));
+    await database.exec("BEGIN; INSERT INTO t VALUES (3)");
+    await expect(database.pull()).rejects.toMatchObject({
+      code: "busy",
+      message: expect.stringMatching(/end it/),
+    });
+    await database.exec("ROLLBACK");
+    await database.pull().catch((error: unknown) => expect(error).toMatchObject({ code: "diverged" }));
+    expect(await database.query(rows)).toEqual([{ a: 1 }, { a: 2 }]);
+    await expect(shared.remote.store.list("tags/made")).resolves.toEqual([]);
     await database.exec("BEGIN");
     await expect(database.transaction(async () => {})).rejects.toMatchObject({
       code: "invalid",

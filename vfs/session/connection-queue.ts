@@ -5,6 +5,7 @@
 import { abortedError, isPagefoldError, PagefoldError } from "../../src/base/errors.ts";
 import { Semaphore } from "../../src/base/semaphore.ts";
 import type { Connection } from "../sqlite/connection.ts";
+import { openTransaction } from "../sqlite/errors.ts";
 import { timeout } from "../timeout.ts";
 
 /** How a request is ended before its time. */
@@ -67,6 +68,16 @@ export class ConnectionQueue {
   /** Runs what belongs to no request when no statement runs, whoever has the turn: a statement that is let go. */
   alone<T>(work: () => Promise<T>): Promise<T> {
     return this.#statements.run(work);
+  }
+
+  /**
+   * Resolves when no transaction on this connection has the writer's turn, for which moving the volume waits: one that waits for the move in its
+   * turn would never end. @throws `busy` where it does not end in time
+   */
+  async notWriting(signal: AbortSignal | undefined): Promise<void> {
+    if (!this.connection.file.writing) return;
+    if (this.#transaction !== undefined) (await this.#turn(signal))();
+    else if (this.connection.inTransaction) throw openTransaction();
   }
 
   async begin(

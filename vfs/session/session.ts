@@ -195,7 +195,7 @@ export class Session {
     return Connection.open(this.#parts.sqlite3, this.#vfs, fileName, {
       readOnly,
       busyTimeoutMs: this.#busyTimeoutMs,
-      control: (name, value, file) => this.#control(name, value, file),
+      control: (name, value, about) => this.#control(name, value, about),
       openVolume: async (name) => {
         await this.#parts.store.volume(name.replace(/^\/+/, ""));
       },
@@ -303,6 +303,7 @@ export class Session {
     { signal }: CallContext,
     kind: keyof typeof volumeCalls,
   ): Promise<unknown> {
+    if (mayMove(kind, request)) await this.#main.notWriting(signal);
     if (this.#fixed !== undefined) {
       const { lsn } = this.#fixed;
       throw new PagefoldError(
@@ -334,11 +335,16 @@ export class Session {
     };
   }
 
-  async #control(name: string, value: string | undefined, file: DatabaseFile): Promise<SqlRows> {
+  async #control(
+    name: string,
+    value: string | undefined,
+    { file, signal }: { readonly file: DatabaseFile; readonly signal: AbortSignal | undefined },
+  ): Promise<SqlRows> {
     const { store, exportTo } = this.#parts;
     const context: PragmaContext = {
       store,
       file,
+      signal,
       sourceOf: (volume) => this.#files.sourceOf(volume),
       exportTo,
     };
@@ -381,4 +387,9 @@ export class Session {
     this.#files.close();
     this.#fixed?.close();
   }
+}
+
+/** What moves the volume under its connections, or takes its local commits away. */
+function mayMove(kind: keyof typeof volumeCalls, request: { readonly onDiverged?: string }): boolean {
+  return ["pull", "reset", "fork"].includes(kind) || (kind === "push" && request.onDiverged !== "error");
 }

@@ -47,7 +47,11 @@ export interface ConnectionOptions {
   /** How long a statement outside of a transaction waits for another writer, milliseconds. Default 0. */
   readonly busyTimeoutMs?: number;
   /** A `PRAGMA pagefold_…` statement and the file that it is about → its rows. Without it SQLite passes them to the VFS. */
-  readonly control?: (name: string, value: string | undefined, file: DatabaseFile) => Promise<SqlRows>;
+  readonly control?: (
+    name: string,
+    value: string | undefined,
+    about: { readonly file: DatabaseFile; readonly signal: AbortSignal | undefined },
+  ) => Promise<SqlRows>;
   /** Tried once where opening a file (ATTACH) failed because its volume was not open: opens it. */
   readonly openVolume?: (name: string) => Promise<void>;
 }
@@ -275,7 +279,8 @@ export class Connection {
 
   async #control({ schema, name, value }: ControlStatement): Promise<SqlRows> {
     const file = schema === undefined ? this.file : this.#fileOf(schema);
-    return this.#options.control?.(name, value, file) ?? { columns: [], rows: [] };
+    const { signal } = this.context;
+    return this.#options.control?.(name, value, { file, signal }) ?? { columns: [], rows: [] };
   }
 
   /** The file of a database by the name under which it is attached. */

@@ -9,6 +9,7 @@ import type { FetchPlan, PageView } from "../../src/volume/fetch-plan.ts";
 import type { CommitResult, Transaction } from "../../src/volume/transaction.ts";
 import { BUSY, BUSY_SNAPSHOT, IOERR_SHORT_READ, LOCK_NONE, LOCK_RESERVED, OK, READONLY } from "./codes.ts";
 import type { CommitGroup, StagedFile } from "./commit-group.ts";
+import { openTransaction } from "./errors.ts";
 import { MISS, type VfsFile } from "./vfs-file.ts";
 import type { Durability, ViewSource, ViewWriter } from "./view-source.ts";
 
@@ -72,14 +73,14 @@ export class DatabaseFile implements VfsFile, StagedFile {
     return this.#level !== LOCK_NONE;
   }
 
+  /** Whether this connection has the writer's turn. */
+  get writing(): boolean {
+    return this.#transaction !== undefined;
+  }
+
   /** From the next transaction on the file shows another volume, or another state. @throws `busy` within a transaction */
   switchTo(source: ViewSource): void {
-    if (this.locked) {
-      throw new PagefoldError(
-        "busy",
-        "a transaction is open on this connection; end it before switching to another volume",
-      );
-    }
+    if (this.locked) throw openTransaction();
     this.#releaseView();
     this.#source = source;
     // No lineage equals this one.

@@ -29,6 +29,14 @@ export function hiddenError(cause: unknown): PagefoldError {
   return errorOf({ code: IOERR, message: "a page could not be read", cause });
 }
 
+/** What moves a volume, or a connection to another one, waits for nothing that its caller holds. */
+export function openTransaction(): PagefoldError {
+  return new PagefoldError(
+    "busy",
+    "a transaction is open on this connection; end it before moving to another state or volume",
+  );
+}
+
 /** What went wrong in SQLite, as it tells it. */
 export interface SqliteFailure {
   readonly code: number;

@@ -8,6 +8,7 @@ import type { PageStore } from "../../src/store/page-store.ts";
 import type { Volume } from "../../src/store/volume.ts";
 import type { SqlRows } from "./connection.ts";
 import type { DatabaseFile } from "./database-file.ts";
+import { openTransaction } from "./errors.ts";
 import type { SqlValue } from "./values.ts";
 import { VolumeSource } from "./volume-source.ts";
 
@@ -74,6 +75,7 @@ const pragmas: Readonly<Record<string, Pragma>> = {
     return { lsn, behind };
   },
   pull: (context) => async () => {
+    if (context.file.writing) throw openTransaction();
     const { from, to, changedPages } = await volumeOf(context).pull(optional(context.signal));
     return { from_lsn: from, to_lsn: to, changed_pages: changedPages };
   },
@@ -100,6 +102,7 @@ const pragmas: Readonly<Record<string, Pragma>> = {
   },
   new: (context, value) => async () => {
     const tag = needed("new", "the new volume's tag", value);
+    if (context.file.locked) throw openTransaction();
     return switchTo(context, await context.store.createVolume({ tag, ...optional(context.signal) }), tag);
   },
   switch: (context, value) => async () => {
@@ -115,6 +118,7 @@ const pragmas: Readonly<Record<string, Pragma>> = {
   },
   fork: (context, value) => async () => {
     const tag = needed("fork", "the fork's tag", value);
+    if (context.file.locked) throw openTransaction();
     const options = { tag, localCommits: "leave", ...optional(context.signal) } as const;
     return switchTo(context, await context.store.fork(volumeOf(context).id, options), tag);
   },
