@@ -92,6 +92,7 @@ overBridges("close", (bridge) => {
       database.push(),
       database.query("SELECT 1"),
       database.hydrate(),
+      database.query("PRAGMA pagefold_verify"),
     ]);
     await expect.poll(() => asked).toBeGreaterThan(0);
     await database.close();
