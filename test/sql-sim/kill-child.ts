@@ -54,7 +54,7 @@ async function push(database: Database, n: number): Promise<void> {
 /** Two thirds of a megabyte come and go. */
 async function vacuum(database: Database, n: number): Promise<void> {
   await database.exec(
-    `CREATE TABLE filler AS WITH RECURSIVE s(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM s WHERE i < 300)
+    `DROP TABLE IF EXISTS filler; CREATE TABLE filler AS WITH RECURSIVE s(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM s WHERE i < 300)
       SELECT i, hex(randomblob(1000)) AS x FROM s; DROP TABLE filler;`,
   );
   say(`vacuuming ${n}`);
