@@ -117,6 +117,7 @@ export class World {
   /** A statement that has failed on one side may have got as far as some rows there, and what it changed last stays known. */
   async #levelCounts(): Promise<void> {
     const { site } = this.current;
+    site.disarm();
     for (const sql of [
       "CREATE TABLE IF NOT EXISTS temp.last(x)",
       "REPLACE INTO temp.last(rowid) VALUES (7)",
