@@ -44,6 +44,36 @@ overBridges("large transactions", (bridge) => {
     await isSound(other);
   });
 
+  it("have journals beyond the memory for them: on disk where there is one, else it is quota, and nothing happened", async () => {
+    const database = await openOver(bridge, await bridge.remote(), { tempBytes: 4 * 65_536 });
+    await database.exec(
+      `PRAGMA cache_size = 10; CREATE TABLE t(i INTEGER PRIMARY KEY, s TEXT); CREATE INDEX ts ON t(s);
+       BEGIN; INSERT INTO t SELECT value, hex(zeroblob(200)) FROM ${series(1500)}; COMMIT`,
+    );
+    const before = await database.query(SUM);
+    const { ahead } = await database.status();
+    const change = "UPDATE t SET s = i || s";
+    for (const sql of [change, `BEGIN; ${change}; COMMIT`]) {
+      const changed = database.exec(sql);
+      if (bridge.kind === "resident-only") {
+        await expect(changed).rejects.toMatchObject({
+          code: "quota",
+          message: expect.stringContaining("tempBytes"),
+        });
+        if ((await database.status()).inTransaction) await database.exec("ROLLBACK");
+        expect(await database.query(SUM)).toEqual(before);
+        expect((await database.status()).ahead).toBe(ahead);
+      } else {
+        await changed;
+        expect(await database.query(SUM)).not.toEqual(before);
+      }
+    }
+    await database.exec(
+      "BEGIN; UPDATE t SET s = 'few' WHERE i < 20; ROLLBACK; UPDATE t SET s = 'few' WHERE i < 20",
+    );
+    await isSound(database);
+  });
+
   it("rows of many overflow pages are read, changed in part and removed", async () => {
     const remote = await bridge.remote();
     const database = await openOver(bridge, remote);

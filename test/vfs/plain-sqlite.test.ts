@@ -163,6 +163,41 @@ describe("installPagefoldVfs", () => {
     expect(resultCode(() => reader.exec("INSERT INTO t VALUES (4)"))).toBe(sqlite3.capi.SQLITE_READONLY);
   });
 
+  it("whole databases go in and out by SQLite's own backup and serialization, in one commit", async () => {
+    const { capi } = sqlite3;
+    const volume = await store.createVolume({ tag: "db" });
+    const db = open("db");
+    db.exec("PRAGMA page_size = 4096");
+    const memory = new sqlite3.oo1.DB(":memory:", "c");
+    closeLater(() => memory.close());
+    const fill = (rows: number): void => {
+      memory.exec(
+        `PRAGMA page_size = 4096; DROP TABLE IF EXISTS t; CREATE TABLE t(a, b); CREATE INDEX tb ON t(b); WITH RECURSIVE c(i) AS
+         (SELECT 1 UNION ALL SELECT i + 1 FROM c WHERE i < ${rows}) INSERT INTO t SELECT i, hex(zeroblob(20)) FROM c; VACUUM`,
+      );
+    };
+    const backup = (from: Db, to: Db): void => {
+      const job = capi.sqlite3_backup_init(to.pointer!, "main", from.pointer!, "main");
+      expect(capi.sqlite3_backup_step(job, -1)).toBe(capi.SQLITE_DONE);
+      expect(capi.sqlite3_backup_finish(job)).toBe(0);
+    };
+    const ahead: number[] = [];
+    for (const rows of [2000, 50, 1000]) {
+      fill(rows);
+      backup(memory, db);
+      ahead.push(volume.status().ahead);
+      expect(db.selectValue("SELECT count(*) FROM t")).toBe(rows);
+      expect(db.selectValue("PRAGMA integrity_check")).toBe("ok");
+      const exported = sqlite3.capi.sqlite3_js_db_export(db.pointer!);
+      expect(exported.length).toBe(volume.status().byteLength);
+      const stored = await volume.read(0, exported.length);
+      expect(Buffer.compare(stored, exported)).toBe(0);
+    }
+    expect(ahead).toEqual([ahead[0], ahead[0]! + 1, ahead[0]! + 2]);
+    backup(db, memory);
+    expect(memory.selectValue("SELECT count(*) FROM t")).toBe(1000);
+  });
+
   it("sessions of SQLite record changesets, which apply elsewhere", async () => {
     const { capi, wasm } = sqlite3;
     await store.createVolume({ tag: "db" });

@@ -1,5 +1,6 @@
 /** Real SQL over partially resident views: the same rows as SQLite's own in-memory database, whatever is resident or evicted. */
 import { beforeAll, expect, it } from "vitest";
+import { PagefoldError } from "../../src/base/errors.ts";
 import { ResidentOnlyBridge } from "../../vfs/bridge/bridge.ts";
 import { fixedView } from "../../vfs/sqlite/view-source.ts";
 import { seededRandom, testSeed } from "../local/xxh64.ts";
@@ -155,6 +156,39 @@ overFamilies("invariant 6: a partial replica reads the same bytes as a full one"
     const { connection } = await openView(family, fixedView(view));
     expect(await rowsOf(connection, "SELECT count(*), sum(i) FROM t")).toEqual([[20_000, 200_010_000]]);
     expect(view.highestOffset).toBeGreaterThan(2 ** 32);
+  });
+});
+
+overFamilies("several connections of one instance, each in the middle of something", (family) => {
+  it("do not disturb one another, whatever each waits for", async () => {
+    const random = seededRandom(testSeed);
+    const views = Array.from({ length: 4 }, () => new FakeView(bytes));
+    const opened = await Promise.all(views.map((view) => openView(family, view)));
+    for (const { connection } of opened) await connection.run("PRAGMA cache_size = 10");
+    const names = Object.keys(QUERIES).filter((name) => !name.includes("spills"));
+    const expected = new Map<string, unknown>();
+    for (const name of names) expected.set(name, await memdbRows(bytes, QUERIES[name]!));
+    const failing = new Set<unknown>();
+    await Promise.all(
+      opened.map(async ({ connection, bridge }, i) => {
+        for (let n = 0; n < 12; n++) {
+          const name = names[Math.floor(random() * names.length)]!;
+          views[i]!.resident.clear();
+          const fails = random() < 0.2;
+          bridge.beforeBatch = () => {
+            if (fails) throw new PagefoldError("unavailable", `connection ${i}`);
+          };
+          const found = await rowsOf(connection, QUERIES[name]!).catch((error: unknown) => error);
+          // Each gets its own rows, or its own error.
+          if (!fails) expect(found, `${name}, seed ${testSeed}`).toEqual(expected.get(name));
+          else {
+            expect(found).toMatchObject({ code: "unavailable", message: `connection ${i}` });
+            failing.add(i);
+          }
+        }
+      }),
+    );
+    expect(failing.size).toBeGreaterThan(1);
   });
 });
 
