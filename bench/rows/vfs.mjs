@@ -15,7 +15,7 @@ const cachePages = 10;
 
 export async function vfsRows() {
   const { openStore, importFile } = await load("node");
-  const { installPagefoldVfs, ResidentOnlyBridge, fixedView } = await load("vfs");
+  const { installPagefoldVfs, ResidentOnlyBridge } = await load("vfs");
   const file = await databaseOfSize(100);
   const space = scratch();
   const directory = join(space, "store");
@@ -34,13 +34,11 @@ export async function vfsRows() {
     const store = await openStore(directory, { ...(local === undefined ? {} : { local }), settings });
     const volume = await store.volume("bench");
     await volume.hydrate();
-    const snapshot = volume.snapshot();
-    const vfs = installPagefoldVfs(sqlite3, {
+    const vfs = installPagefoldVfs(sqlite3, store, {
       name: `pagefold-${tier}`,
       bridge: new ResidentOnlyBridge(),
-      resolve: () => fixedView(snapshot),
     });
-    const ours = open(sqlite3, `/bench.sqlite?vfs=${vfs.name}`);
+    const ours = open(sqlite3, `/bench?vfs=${vfs.name}`);
     for (const together of [false, true]) {
       const measured = await inPairs({
         pairs,
@@ -62,7 +60,6 @@ export async function vfsRows() {
     }
     ours.close();
     vfs.dispose();
-    snapshot.close();
     await store.close();
   }
   reference.close();
