@@ -3,7 +3,9 @@ import { expect, it } from "vitest";
 import { CurrentView } from "../../vfs/sqlite/view-source.ts";
 import { overFamilies } from "./fake-bridge.ts";
 import { FakeView } from "./fake-view.ts";
+import { importInto, memoryRemote } from "./remotes.ts";
 import { buildDatabase, openView, rowsOf } from "./sqlite.ts";
+import { openVolumes } from "./volumes.ts";
 
 const database = (value: string): Promise<Uint8Array> =>
   buildDatabase(`PRAGMA page_size = 4096; CREATE TABLE t(i INTEGER PRIMARY KEY, s TEXT); INSERT INTO t VALUES (1, '${value}');
@@ -59,6 +61,38 @@ overFamilies("invariant 1: a read at a snapshot returns the same bytes for ever"
     views.replace(resident(fresh, 2));
     expect(await rowsOf(connection, "SELECT a FROM u")).toEqual([[5]]);
     await expect(connection.run(READ)).rejects.toThrow(/no such table: t/);
+  });
+
+  it("PRAGMA data_version tells of others' commits and of pulls, not of one's own, nor of pushes", async () => {
+    const remote = memoryRemote();
+    const opened = await openVolumes(family, ["db"], { remote: remote.store });
+    const [a, b] = [await opened.connect("db"), await opened.connect("db")];
+    let last = -1;
+    const moved = async (): Promise<boolean> => {
+      const [row] = await rowsOf(a, "SELECT count(*) FROM sqlite_schema; PRAGMA data_version");
+      const now = Number(row?.[0]);
+      const changed = last !== now;
+      last = now;
+      return changed;
+    };
+    await a.run("CREATE TABLE t(a)");
+    await moved();
+    await a.run("INSERT INTO t VALUES (1)");
+    expect(await moved()).toBe(false);
+    await a.run("BEGIN; INSERT INTO t VALUES (2); ROLLBACK");
+    expect(await moved()).toBe(false);
+    await opened.volume("db").push();
+    expect(await moved()).toBe(false);
+    await b.run("INSERT INTO t VALUES (3)");
+    expect(await moved()).toBe(true);
+    expect(await moved()).toBe(false);
+    await opened.volume("db").reset();
+    expect(await moved()).toBe(true);
+    await importInto(remote, await database("other"));
+    await opened.volume("db").pull();
+    await opened.volume("db").hydrate();
+    expect(await moved()).toBe(true);
+    expect(await rowsOf(a, "SELECT s FROM t WHERE i = 1")).toEqual([["other"]]);
   });
 
   it("while nothing is replaced, SQLite's own cache serves: no page is read twice", async () => {
