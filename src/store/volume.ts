@@ -310,6 +310,7 @@ export class Volume {
         transaction,
         sum: (bytes) => log.sum(bytes),
         spill: (pages, bytes) => log.spill(replica, transaction, pages, bytes),
+        forget: (batch) => log.endSpills([batch]),
         commitAll: (drafts) => this.#commitAll(drafts, durability),
         ended: (spilled) => {
           log.endSpills(spilled);

@@ -156,6 +156,8 @@ export class ReplicaLog {
 
   /** Writes part of a transaction, without a flush: it is forgotten unless a commit names it. */
   spill(replica: Replica, transaction: number, pages: PageSet, bytes: readonly Uint8Array[]): StoredBatch {
+    // What was rolled back, and what was spilled again since, would else fill the disk.
+    this.#maybeCompact();
     const sums = this.#sums(bytes);
     const head = encodeSpillRecord({ handle: replica.handle, transaction }, pages, sums);
     const ref = this.#append(RecordType.spill, [head, ...bytes]);
@@ -164,7 +166,7 @@ export class ReplicaLog {
     return batch;
   }
 
-  /** The transaction of these spills has ended, committed or not. */
+  /** Nobody needs these spills as such any more: their transaction has ended, committed or not, or has written all their pages again. */
   endSpills(batches: readonly StoredBatch[]): void {
     for (const batch of batches) this.#uncommitted.delete(batch);
   }

@@ -11,6 +11,14 @@ export interface StagingSpace {
   readonly budgetBytes: number;
   spill(pages: PageSet, bytes: readonly Uint8Array[]): StoredBatch;
   readSpilled(batch: StoredBatch, page: number, into: Uint8Array): void;
+  /** Every page of a batch that was spilled has been spilled again since: nobody will read it. */
+  forget(batch: StoredBatch): void;
+}
+
+/** A spilled batch, and how many of its pages no later one has. */
+interface SpilledBatch {
+  readonly batch: StoredBatch;
+  newest: number;
 }
 
 /** Pages' buffers that nobody uses, by size: most transactions stage a few pages, thousands of times a second. */
@@ -22,7 +30,8 @@ export class StagedPages {
   readonly #pageSize: number;
   readonly #pagesMax: number;
   #inMemory = new Map<number, Uint8Array>();
-  readonly #spilled: StoredBatch[] = [];
+  /** Oldest first; undefined where later ones have all pages of a batch. */
+  readonly #spilled: (SpilledBatch | undefined)[] = [];
   /** For each spilled page the last batch that has it, by its number from 1. */
   #batchOf = PageTable.empty;
   /** Spilled pages that count no more, because a shrink came after. */
@@ -44,8 +53,9 @@ export class StagedPages {
     return this.#inMemory;
   }
 
+  /** Oldest first: a page in several has the bytes of the last. */
   get spilled(): readonly StoredBatch[] {
-    return this.#spilled;
+    return this.#spilled.flatMap((spilled) => (spilled === undefined ? [] : [spilled.batch]));
   }
 
   /** Spilled pages that a shrink cut off and nothing has written since. */
@@ -69,7 +79,7 @@ export class StagedPages {
       into.fill(0);
       return true;
     }
-    const batch = this.#spilled[this.#batchOf.lookup(page) - 1];
+    const batch = this.#spilled[this.#batchOf.lookup(page) - 1]?.batch;
     if (batch === undefined) return false;
     const whole = into.length === this.#pageSize ? into : new Uint8Array(this.#pageSize);
     this.#space.readSpilled(batch, page, whole);
@@ -98,7 +108,7 @@ export class StagedPages {
       this.#inMemory.delete(page);
       this.#recycle(bytes);
     }
-    for (const batch of this.#spilled) {
+    for (const batch of this.spilled) {
       if ((batch.pages.last ?? 0) <= pageCount) continue;
       for (const page of batch.pages) if (page > pageCount) this.#dropped.add(page);
     }
@@ -125,9 +135,19 @@ export class StagedPages {
   #spill(): void {
     const pages = PageSet.of(this.#inMemory.keys());
     const bytes = [...pages].map((page) => this.#inMemory.get(page)!);
-    this.#spilled.push(this.#space.spill(pages, bytes));
+    const batch = this.#space.spill(pages, bytes);
+    for (const page of pages) this.#spilledAgain(this.#batchOf.lookup(page));
+    this.#spilled.push({ batch, newest: pages.size });
     this.#batchOf = this.#batchOf.edit().assign(pages, this.#spilled.length).finish();
     for (const each of bytes) this.#recycle(each);
     this.#inMemory = new Map();
+  }
+
+  /** One more page of this batch, by its number from 1, is in a later one. 0: the page was never spilled. */
+  #spilledAgain(number: number): void {
+    const spilled = this.#spilled[number - 1];
+    if (spilled === undefined || --spilled.newest > 0) return;
+    this.#spilled[number - 1] = undefined;
+    this.#space.forget(spilled.batch);
   }
 }

@@ -20,6 +20,8 @@ export interface TransactionHost {
   /** Of a page's bytes, as the local log keeps it. */
   sum(bytes: Uint8Array): bigint;
   spill(pages: PageSet, bytes: readonly Uint8Array[]): StoredBatch;
+  /** Nothing of a spilled batch will be read or committed any more. */
+  forget(batch: StoredBatch): void;
   /** Makes the drafts of this and other transactions of the same store one local commit each: all of them or none. */
   commitAll(drafts: readonly HostedDraft[]): LocalCommit[];
   /** Called once, however the transaction ends, with what it had spilled. */
@@ -78,6 +80,7 @@ export class Transaction {
         budgetBytes: host.budgetBytes,
         spill: (pages, bytes) => host.spill(pages, bytes),
         readSpilled: (batch, page, into) => log.readBatch(replica, batch, page, into),
+        forget: (batch) => host.forget(batch),
       },
       this.#pageSize,
     );
