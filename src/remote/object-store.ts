@@ -51,6 +51,47 @@ export interface HttpAddress {
   readonly headers?: Readonly<Record<string, string>>;
 }
 
+/** Bytes of an object: the range of it that begins at `offset`; the object has `total`. */
+export interface StoredBytes {
+  readonly key: string;
+  readonly offset: number;
+  readonly total: number;
+  readonly bytes: Uint8Array;
+}
+
+/** What a listing of `prefix` answered, from its beginning. */
+export interface StoredListing {
+  readonly prefix: string;
+  readonly entries: readonly ListEntry[];
+  /** There are no more than these. */
+  readonly complete: boolean;
+}
+
+/** Much of a store in one answer. A hint as everything in a store is: whoever uses it verifies it. */
+export interface Bundle {
+  readonly objects: readonly StoredBytes[];
+  /** Keys that had no object. */
+  readonly absent: readonly string[];
+  readonly listings: readonly StoredListing[];
+}
+
+/** A volume has a new commit. */
+export interface CommitNews {
+  readonly volume: string;
+  readonly lsn: number;
+  /** The commit object, where it is small. */
+  readonly object?: Uint8Array;
+}
+
+export interface WatchListener {
+  /** May tell of commits that are known, and leave out all but the newest. */
+  onNews(news: CommitNews): void;
+  /** The way to the news is open, or broken (with the reason) and will be tried again; news may be late meanwhile. */
+  onState?(state: "live" | "waiting", reason?: unknown): void;
+  /** There will be no more news: the volume is gone, or may not be read any longer. */
+  onEnd(reason: unknown): void;
+}
+
 /**
  * Obligations:
  * - An object is visible whole or not at all; after `put` resolves, every later `get` and `list` of any client sees it, and it
@@ -72,6 +113,16 @@ export interface ObjectStore {
   readonly capabilities: StoreCapabilities;
   /** For readers that cannot wait for `get`, where the store has such an address. */
   readonly http?: HttpAddress;
+  /**
+   * What a reader needs to open the volume that a tag or an id names, or to move there from the commit `from`: many answers for one request.
+   * Absent where the store can only answer singly; undefined where this volume's must be asked for singly.
+   */
+  bundle?(
+    name: string,
+    options?: { readonly from?: number; readonly signal?: AbortSignal },
+  ): Promise<Bundle | undefined>;
+  /** Tells of commits behind `after`, until the answered function is called. Absent where the store has no way to tell. */
+  watch?(volume: string, after: number, listener: WatchListener): () => void;
   get(key: string, options?: GetOptions): Promise<Uint8Array | undefined>;
   put(key: string, body: Body, options?: PutOptions): Promise<"created" | "exists">;
   /** Entries in ascending byte order of their keys. */

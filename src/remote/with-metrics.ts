@@ -27,6 +27,18 @@ export function withMetrics(store: ObjectStore, recorder: Recorder): ObjectStore
     url: store.url,
     capabilities: store.capabilities,
     ...(store.http === undefined ? {} : { http: store.http }),
+    ...(store.bundle === undefined
+      ? {}
+      : {
+          // To the network it is a GET like any other.
+          bundle: (name, options) =>
+            spanned("remote.get", name, async () => {
+              const bundle = await store.bundle?.(name, options);
+              for (const { bytes } of bundle?.objects ?? []) recorder.count("remote.get.bytes", bytes.length);
+              return bundle;
+            }),
+        }),
+    ...(store.watch === undefined ? {} : { watch: store.watch.bind(store) }),
     get: (key, options) =>
       spanned("remote.get", key, async () => {
         const bytes = await store.get(key, options);

@@ -79,6 +79,13 @@ export function withRetry(store: ObjectStore, options: RetryOptions): ObjectStor
     url: store.url,
     capabilities: store.capabilities,
     ...(store.http === undefined ? {} : { http: store.http }),
+    ...(store.bundle === undefined
+      ? {}
+      : {
+          bundle: (name, opts) =>
+            retried(`reading what ${name} needs`, opts?.signal, async () => store.bundle?.(name, opts)),
+        }),
+    ...(store.watch === undefined ? {} : { watch: store.watch.bind(store) }),
     get: (key, opts) => retried(`reading ${key}`, opts?.signal, () => store.get(key, opts)),
     put: (key, body, opts) =>
       isWhole(body)
