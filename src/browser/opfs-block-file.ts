@@ -1,0 +1,233 @@
+/**
+ * BlockFiles in the origin private file system, over synchronous access handles, which exist in dedicated workers only. A handle excludes every
+ * other one on its file, in all tabs, so the size of a file is kept here instead of asked for at each call.
+ */
+import { PagefoldError } from "../base/errors.ts";
+import { systemRuntime } from "../base/runtime.ts";
+import type { BlockFile, BlockFileSystem } from "../local/block-file.ts";
+import { checkOffset } from "../local/memory-block-file.ts";
+import { domError, domNameOf } from "./dom-errors.ts";
+import { checkFileName } from "./names.ts";
+
+/** What this needs of `FileSystemSyncAccessHandle`, which the types of pages do not know. */
+export interface SyncAccessHandle {
+  read(into: Uint8Array, options: { readonly at: number }): number;
+  write(bytes: Uint8Array, options: { readonly at: number }): number;
+  truncate(size: number): void;
+  getSize(): number;
+  flush(): void;
+  close(): void;
+}
+
+type SyncFileHandle = FileSystemFileHandle & {
+  /** Absent outside of dedicated workers. */
+  createSyncAccessHandle?(): Promise<SyncAccessHandle>;
+};
+
+export interface OpfsOptions {
+  /** For messages: "opfs:/pagefold/notes". */
+  readonly name: string;
+  /**
+   * How long a handle that somebody else has is waited for, milliseconds: a worker that has just ended, with its tab say, keeps its handles for a
+   * moment. Default 0.
+   */
+  readonly patienceMs?: number;
+}
+
+const POLL_MS = 20;
+
+/** The files of one OPFS directory. */
+export class OpfsBlockFileSystem implements BlockFileSystem {
+  readonly name: string;
+  readonly #directory: FileSystemDirectoryHandle;
+  readonly #patienceMs: number;
+  readonly #open = new Set<string>();
+
+  constructor(directory: FileSystemDirectoryHandle, options: OpfsOptions) {
+    this.name = options.name;
+    this.#directory = directory;
+    this.#patienceMs = options.patienceMs ?? 0;
+  }
+
+  async open(name: string): Promise<BlockFile> {
+    const path = this.#path(name);
+    if (this.#open.has(name)) {
+      throw new PagefoldError("busy", `${path} is already open; close the other handle first`, {
+        details: { path },
+      });
+    }
+    this.#open.add(name);
+    try {
+      const handle = await this.#handle(name, path);
+      return new OpfsBlockFile(path, handle, () => this.#open.delete(name));
+    } catch (e) {
+      this.#open.delete(name);
+      throw domError("open", path, e);
+    }
+  }
+
+  async exists(name: string): Promise<boolean> {
+    const path = this.#path(name);
+    try {
+      await this.#directory.getFileHandle(name);
+      return true;
+    } catch (e) {
+      if (domNameOf(e) === "NotFoundError") return false;
+      throw domError("look for", path, e);
+    }
+  }
+
+  async remove(name: string): Promise<void> {
+    const path = this.#path(name);
+    if (this.#open.has(name)) {
+      throw new PagefoldError("busy", `${path} is open; close it before removing it`, { details: { path } });
+    }
+    try {
+      await this.#directory.removeEntry(name);
+    } catch (e) {
+      if (domNameOf(e) !== "NotFoundError") throw domError("remove", path, e);
+    }
+  }
+
+  async list(): Promise<string[]> {
+    try {
+      const names: string[] = [];
+      for await (const [name, { kind }] of this.#directory.entries()) if (kind === "file") names.push(name);
+      return names.sort();
+    } catch (e) {
+      throw domError("list", this.name, e);
+    }
+  }
+
+  async #handle(name: string, path: string): Promise<SyncAccessHandle> {
+    const file = (await this.#directory.getFileHandle(name, { create: true })) as SyncFileHandle;
+    if (file.createSyncAccessHandle === undefined) throw noSyncHandles(path);
+    const start = systemRuntime.monotonic();
+    for (;;) {
+      try {
+        return await file.createSyncAccessHandle();
+      } catch (e) {
+        const waited = systemRuntime.monotonic() - start;
+        if (domNameOf(e) !== "NoModificationAllowedError" || waited >= this.#patienceMs) throw e;
+      }
+      await systemRuntime.sleep(POLL_MS);
+    }
+  }
+
+  #path(name: string): string {
+    return `${this.name}/${checkFileName(name)}`;
+  }
+}
+
+class OpfsBlockFile implements BlockFile {
+  readonly name: string;
+  readonly durability = "flush";
+  readonly #handle: SyncAccessHandle;
+  readonly #onClose: () => void;
+  #size: number;
+  #closed = false;
+  #poison: unknown;
+
+  constructor(name: string, handle: SyncAccessHandle, onClose: () => void) {
+    this.name = name;
+    this.#handle = handle;
+    this.#onClose = onClose;
+    this.#size = handle.getSize();
+  }
+
+  size(): number {
+    this.#check();
+    return this.#size;
+  }
+
+  readAt(offset: number, into: Uint8Array): number {
+    this.#check();
+    checkOffset(this.name, offset);
+    const available = Math.max(0, Math.min(into.length, this.#size - offset));
+    if (available === 0) return 0;
+    return this.#try("read", () => this.#handle.read(into.subarray(0, available), { at: offset }));
+  }
+
+  writeAt(offset: number, bytes: Uint8Array): void {
+    this.#checkWritable();
+    checkOffset(this.name, offset);
+    if (bytes.length === 0) return;
+    let written = 0;
+    try {
+      written = this.#handle.write(bytes, { at: offset });
+    } catch (e) {
+      this.#size = this.#handle.getSize();
+      throw domError("write to", this.name, e);
+    }
+    if (written !== bytes.length) {
+      // At its quota a browser may write less, or tell a wrong count, and throw nothing.
+      this.#size = this.#handle.getSize();
+      throw new PagefoldError(
+        "quota",
+        `could not write to ${this.name}: the browser took ${written} of ${bytes.length} bytes, since this site has no more space; remove other data of the site, free disk space, or ask for persistent storage, and retry`,
+        { details: { path: this.name, written, length: bytes.length } },
+      );
+    }
+    this.#size = Math.max(this.#size, offset + bytes.length);
+  }
+
+  truncate(size: number): void {
+    this.#checkWritable();
+    checkOffset(this.name, size);
+    this.#try("truncate", () => this.#handle.truncate(size));
+    this.#size = size;
+  }
+
+  flush(): void {
+    this.#checkWritable();
+    try {
+      this.#handle.flush();
+    } catch (e) {
+      this.#poison = e;
+      throw domError("flush", this.name, e);
+    }
+  }
+
+  async durable(): Promise<void> {
+    this.#checkWritable();
+  }
+
+  async close(): Promise<void> {
+    if (this.#closed) return;
+    this.#closed = true;
+    this.#onClose();
+    this.#try("close", () => this.#handle.close());
+  }
+
+  #try<T>(verb: string, run: () => T): T {
+    try {
+      return run();
+    } catch (e) {
+      throw domError(verb, this.name, e);
+    }
+  }
+
+  #check(): void {
+    if (this.#closed) throw new PagefoldError("closed", `${this.name} was closed; open it again`);
+  }
+
+  #checkWritable(): void {
+    this.#check();
+    if (this.#poison !== undefined) {
+      throw new PagefoldError(
+        "unavailable",
+        `an earlier flush of ${this.name} failed, so what it holds is unknown; close the database and open it again to recover`,
+        { cause: this.#poison, details: { path: this.name }, retryable: false },
+      );
+    }
+  }
+}
+
+/** A page's own thread, a shared worker or a service worker; or an older browser. */
+export function noSyncHandles(path: string): PagefoldError {
+  return new PagefoldError(
+    "unavailable",
+    `could not open ${path}: this thread has no synchronous file handles; use a dedicated worker of a browser that has them`,
+    { details: { path }, retryable: false },
+  );
+}
