@@ -23,6 +23,25 @@ export type { FrameDecoder } from "./format/frame-decoder.ts";
 export type { FrameEncoder } from "./format/frame-encoder.ts";
 export { PageSet } from "./format/page-set.ts";
 export type { ForkOptions } from "./history/fork.ts";
+export type { CommitFigures, PageRange, SegmentFigures } from "./inspect/commit-figures.ts";
+export {
+  type FaultFigures,
+  FaultLog,
+  type FaultLogOptions,
+  type FaultReport,
+  type QueryFigures,
+  type RequestFigures,
+} from "./inspect/fault-log.ts";
+export {
+  type Inspection,
+  type InspectOptions,
+  inspectVolume,
+  type Lag,
+  type TableFigures,
+  type VolumeFigures,
+} from "./inspect/inspection.ts";
+export { type RequestEvent, withRequestLog } from "./inspect/request-log.ts";
+export { type PageState, type Residency, type ResidencyOptions, residencyOf } from "./inspect/residency.ts";
 export type { BlockFile, BlockFileSystem } from "./local/block-file.ts";
 export { MemoryBlockFileSystem } from "./local/memory-block-file.ts";
 export { MemoryObjectStore } from "./remote/memory-store.ts";
@@ -45,7 +64,7 @@ export { assertWritable, probeConditionalCreate } from "./remote/writable.ts";
 export type { CommitEvent } from "./replicate/context.ts";
 export type { FetchResult, PullResult, SyncState } from "./replicate/fetch.ts";
 export type { HydrateResult } from "./replicate/hydrate.ts";
-export type { LogEntry, VerifyResult } from "./replicate/past.ts";
+export type { LogEntry, LogSegment, VerifyResult } from "./replicate/past.ts";
 export type { PushResult } from "./replicate/push.ts";
 export type { FaultEvent } from "./replicate/supply.ts";
 export { PageStore, type PageStoreOptions, type VolumeOptions } from "./store/page-store.ts";

@@ -1,7 +1,13 @@
 /** What a database hands out that runs SQL elsewhere than on its newest state by itself: a transaction, a view of the past. */
 import { PagefoldError } from "../src/base/errors.ts";
-import { type QueryStats, SqlExecutor } from "./executor.ts";
+import type { VolumeFigures } from "../src/inspect/inspection.ts";
+import { type CallOptions, type QueryStats, SqlExecutor } from "./executor.ts";
 import type { SessionCalls, Where } from "./session/protocol.ts";
+
+export interface InspectCallOptions extends CallOptions {
+  readonly cells?: number;
+  readonly commits?: number;
+}
 
 /** What they need of their database. */
 export interface ExecutorParts {
@@ -81,6 +87,12 @@ export class DatabaseAt extends Part {
     super(parts);
     this.#view = view;
     this.lsn = lsn;
+  }
+
+  /** As `Database.inspect`, with the map of this state. */
+  inspect(options: InspectCallOptions = {}): Promise<VolumeFigures> {
+    const { signal, ...request } = options;
+    return this.call("inspect", { ...request, view: this.#view }, signal);
   }
 
   /** Idempotent. */

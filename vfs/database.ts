@@ -6,8 +6,9 @@
 import { Emitter } from "../src/base/emitter.ts";
 import { PagefoldError, throwIfAborted } from "../src/base/errors.ts";
 import { systemRuntime } from "../src/base/runtime.ts";
+import type { VolumeFigures } from "../src/inspect/inspection.ts";
 import { type Connected, type ConnectOptions, connect, type DatabaseStore } from "./connect.ts";
-import { DatabaseAt, DatabaseTransaction } from "./database-parts.ts";
+import { DatabaseAt, DatabaseTransaction, type InspectCallOptions } from "./database-parts.ts";
 import {
   argumentsOf,
   type CallOptions,
@@ -214,6 +215,15 @@ export class Database extends SqlExecutor {
   async status(): Promise<DatabaseStatus> {
     const status = await this.call("status", {});
     return { ...status, ...this.#connected.cost(), ms: this.#queryMs };
+  }
+
+  /**
+   * What is to be shown of the volume as of now: how much of which block of pages is here, where this side stands, the newest commits. Fetches no
+   * page, and nothing at all for `commits: 0` (default). @param options.cells of the map at most; default 4096
+   */
+  inspect(options: InspectCallOptions = {}): Promise<VolumeFigures> {
+    const { signal, ...request } = options;
+    return this.call("inspect", request, signal);
   }
 
   /** Listens to "commit", "status", "fault" or "progress"; answers how to stop. */

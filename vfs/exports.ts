@@ -17,7 +17,7 @@ export type {
   PushResult,
   Replay,
 } from "./database.ts";
-export { DatabaseAt, DatabaseTransaction } from "./database-parts.ts";
+export { DatabaseAt, DatabaseTransaction, type InspectCallOptions } from "./database-parts.ts";
 export {
   type CallOptions,
   type ExecResult,

@@ -44,6 +44,9 @@ export interface PageCacheStats {
   readonly pinnedPages: number;
 }
 
+/** How a resident page was used: fetched ahead and not read since, read, or read more than once of late. */
+export type PageUse = "prefetched" | "read" | "hot";
+
 export class PageCache {
   readonly pageSize: number;
   readonly #memoryBytes: number;
@@ -220,6 +223,25 @@ export class PageCache {
       // What lies in the record log is here anyway.
       if (lsn < 0) return;
       if (disk === undefined || disk.find(volume, page, lsn) === NONE) visit(page, lsn);
+    });
+  }
+
+  /** `forEachResident`, and how each page was used. O(slots), with a lookup for each page of the volume: for pictures, not for reading. */
+  forEachUse(volume: number, visit: (page: number, lsn: number, use: PageUse) => void): void {
+    const disk = this.#disk?.table;
+    const memory = this.#memory.table;
+    this.forEachResident(volume, (page, lsn) => {
+      const above = memory.find(volume, page, lsn);
+      const below = disk === undefined ? NONE : disk.find(volume, page, lsn);
+      const readsAbove = above === NONE ? 0 : memory.readsOf(above);
+      const readsBelow = disk === undefined || below === NONE ? 0 : disk.readsOf(below);
+      // The disk tier hears of the first reads in memory; what it never heard of has not been read.
+      const unread =
+        disk !== undefined && below !== NONE
+          ? disk.isUnreadPrefetch(below)
+          : above !== NONE && memory.isUnreadPrefetch(above);
+      if (unread) visit(page, lsn, "prefetched");
+      else visit(page, lsn, Math.max(readsAbove, readsBelow) > 1 ? "hot" : "read");
     });
   }
 

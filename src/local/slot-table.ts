@@ -100,6 +100,11 @@ export class SlotTable {
     return ((this.#state[slot] as number) & PREFETCHED) !== 0;
   }
 
+  /** How often the page was read since the eviction hand passed it: 0 to 3, where 3 is "at least". */
+  readsOf(slot: number): number {
+    return (this.#state[slot] as number) & FREQUENCY;
+  }
+
   /**
    * Takes a slot for a page that has none: a free one, a new one, or that of a page which is evicted for it. NONE where the tier
    * has no room at all.

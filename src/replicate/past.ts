@@ -6,6 +6,7 @@ import type { Hash, Lsn, PageCount, StateChecksum, TimeMs } from "../base/brand.
 import { PagefoldError, throwIfAborted } from "../base/errors.ts";
 import { StateChecksumSum } from "../format/checksum.ts";
 import type { DecodedCommit } from "../format/commit-codec.ts";
+import type { PageSet } from "../format/page-set.ts";
 import { advance, emptyState, hashOf, type RemoteState } from "../volume/remote-state.ts";
 import { bulkRead } from "./bulk.ts";
 import { fetchChain } from "./chain-fetch.ts";
@@ -15,6 +16,16 @@ import { digestsOf } from "./digests.ts";
 import { checkState } from "./hydrate.ts";
 
 type Options = { readonly signal?: AbortSignal };
+
+/** Where some of a commit's pages lie. */
+export interface LogSegment {
+  /** undefined: within the commit object. */
+  readonly id: string | undefined;
+  readonly firstPage: number;
+  readonly lastPage: number;
+  /** Frames, index and digests, as stored. */
+  readonly bytes: number;
+}
 
 /** One line of the log. */
 export interface LogEntry {
@@ -29,6 +40,10 @@ export interface LogEntry {
   readonly bytes: number;
   readonly hash: Hash;
   readonly stateChecksum: StateChecksum;
+  /** The pages with new bytes, and those that became zeros. */
+  readonly changed: PageSet;
+  readonly zeroed: PageSet;
+  readonly segments: readonly LogSegment[];
 }
 
 /** The state at an LSN that the replica has seen. @throws `not_found` for an LSN beyond the replica's. */
@@ -108,6 +123,14 @@ function logEntry({ header, hash, headerLength }: DecodedCommit): LogEntry {
     bytes: headerLength + header.segments.reduce((sum, segment) => sum + segment.length, 0),
     hash,
     stateChecksum: header.stateChecksum,
+    changed: header.changed,
+    zeroed: header.zeroed,
+    segments: header.segments.map(({ id, firstPage, lastPage, length }) => ({
+      id,
+      firstPage,
+      lastPage,
+      bytes: length,
+    })),
   };
 }
 

@@ -20,9 +20,10 @@ import type { PrefetchPolicy } from "./read-ahead.ts";
 /** One fault, as it is reported to listeners. */
 export interface FaultEvent {
   readonly volume: string;
-  /** Pages that were wanted, and how many were fetched with them by read-ahead. */
+  /** The range in which pages were missing, how many were, and how many were fetched with them by read-ahead. */
   readonly firstPage: number;
   readonly lastPage: number;
+  readonly pages: number;
   readonly readAheadPages: number;
   readonly durationMs: number;
   readonly failed: boolean;
@@ -182,6 +183,7 @@ export class CachingSupply implements PageSupply {
           volume: context.directory.manifest.volume,
           firstPage: needed.first!,
           lastPage: last,
+          pages: needed.size,
           readAheadPages: pages.size - needed.size,
           durationMs,
           failed,

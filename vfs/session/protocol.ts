@@ -2,6 +2,7 @@
  * What a `Database` and the session that runs its SQL say to each other. Everything here is plain data: where the session lives in a worker,
  * it travels through a port.
  */
+import type { VolumeFigures } from "../../src/inspect/inspection.ts";
 import type { BridgeKind } from "../bridge/bridge.ts";
 import type { SqlRows, StatementResult } from "../sqlite/connection.ts";
 import type { SqlParameters } from "../sqlite/values.ts";
@@ -125,6 +126,11 @@ export interface SessionCalls {
   liveNext: Call<{ readonly live: number }, SqlRows>;
   closeLive: Call<{ readonly live: number }, undefined>;
   status: Call<object, SessionStatus>;
+  /** What is shown of the volume, or of a view of its past; see `src/inspect`. */
+  inspect: Call<
+    { readonly cells?: number; readonly commits?: number; readonly view?: number },
+    VolumeFigures
+  >;
   fetch: Call<object, { readonly lsn: number; readonly behind: number }>;
   pull: Call<object, { readonly from: number; readonly lsn: number; readonly changedPages: number }>;
   push: Call<{ readonly onDiverged: "error" | "reset" | "fork"; readonly tag?: string }, PushReply>;
@@ -157,6 +163,8 @@ export type SessionEvent =
       readonly event: {
         readonly firstPage: number;
         readonly lastPage: number;
+        /** How many pages between them were missing. */
+        readonly pages: number;
         readonly readAheadPages: number;
         readonly durationMs: number;
         readonly failed: boolean;

@@ -6,6 +6,7 @@
 import type { Sqlite3Static } from "@sqlite.org/sqlite-wasm";
 import { isPagefoldError, PagefoldError } from "../../src/base/errors.ts";
 import type { MemoryRecorder } from "../../src/base/recorder.ts";
+import { inspectVolume } from "../../src/inspect/inspection.ts";
 import type { Volume } from "../../src/store/volume.ts";
 import type { FetchPlan } from "../../src/volume/fetch-plan.ts";
 import type { Snapshot } from "../../src/volume/snapshot.ts";
@@ -166,6 +167,7 @@ export class Session {
       return undefined;
     },
     status: () => this.#status(),
+    inspect: (request, context) => this.#inspect(request, context),
     close: async () => {
       await this.close();
       return undefined;
@@ -335,6 +337,18 @@ export class Session {
     };
   }
 
+  #inspect(
+    { view, ...figures }: SessionCalls["inspect"]["request"],
+    { signal }: CallContext,
+  ): Promise<SessionCalls["inspect"]["reply"]> {
+    const snapshot = view === undefined ? this.#fixed : this.#viewOf(view).snapshot;
+    const more = {
+      ...(snapshot === undefined ? {} : { snapshot }),
+      ...(signal === undefined ? {} : { signal }),
+    };
+    return inspectVolume(this.#volume, { ...figures, ...more });
+  }
+
   async #control(
     name: string,
     value: string | undefined,
@@ -365,11 +379,14 @@ export class Session {
   }
 
   #queue({ view }: Where): ConnectionQueue {
-    if (view === undefined) return this.#main;
+    return view === undefined ? this.#main : this.#viewOf(view).queue;
+  }
+
+  #viewOf(view: number): { readonly queue: ConnectionQueue; readonly snapshot: Snapshot } {
     const open = this.#views.get(view);
     if (open === undefined)
       throw new PagefoldError("closed", "this view of a past state was closed; open it again");
-    return open.queue;
+    return open;
   }
 
   /** What this session shows. */
