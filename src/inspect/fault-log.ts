@@ -30,7 +30,7 @@ export interface RequestFigures {
   readonly startMs: number;
   readonly durationMs: number;
   readonly operation: RequestEvent["operation"];
-  /** What kind of object: "segments", "commits", "manifest", "head", "tags" … */
+  /** What kind of object: "segments", "commits", "manifest", "head", "tags", "bundle" … */
   readonly kind: string;
   readonly key: string;
   /** Bytes of the body, either way; 0 where there was none. */
@@ -129,7 +129,8 @@ export class FaultLog {
     this.#totals.bytes += bytes;
     if (this.#requests.length >= this.#capacity) return;
     const startMs = start - this.#start;
-    this.#requests.push({ startMs, durationMs, operation, kind: kindOf(key), key, bytes, offset, failed });
+    const kind = operation === "bundle" ? operation : kindOf(key);
+    this.#requests.push({ startMs, durationMs, operation, kind, key, bytes, offset, failed });
   };
 
   /** The last query, or the one that runs; undefined before the first. */

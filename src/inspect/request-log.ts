@@ -3,8 +3,8 @@ import { isWhole } from "../remote/body.ts";
 import type { ObjectStore } from "../remote/object-store.ts";
 
 export interface RequestEvent {
-  readonly operation: "get" | "put" | "list" | "delete";
-  /** Of several that are deleted together, the first. */
+  readonly operation: "get" | "bundle" | "put" | "list" | "delete";
+  /** Of several that are deleted together, the first; of a bundle, the volume's name. */
   readonly key: string;
   /** On the clock that `withRequestLog` was given. */
   readonly start: number;
@@ -42,6 +42,17 @@ export function withRequestLog(
     url: store.url,
     capabilities: store.capabilities,
     ...(store.http === undefined ? {} : { http: store.http }),
+    ...(store.bundle === undefined
+      ? {}
+      : {
+          bundle: (name, options) =>
+            told(
+              { operation: "bundle", key: name },
+              (bundle) => bundle?.objects.reduce((sum, { bytes }) => sum + bytes.length, 0) ?? 0,
+              async () => store.bundle?.(name, options),
+            ),
+        }),
+    ...(store.watch === undefined ? {} : { watch: store.watch.bind(store) }),
     get: (key, options) =>
       told(
         { operation: "get", key, offset: options?.range?.offset },

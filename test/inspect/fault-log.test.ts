@@ -124,7 +124,34 @@ describe("withRequestLog", () => {
       { operation: "list", key: "", offset: null, start: 15, durationMs: 0, bytes: 0, failed: false },
       { operation: "delete", key: "a", offset: null, start: 15, durationMs: 0, bytes: 0, failed: false },
     ]);
+    expect(store.bundle).toBeUndefined();
+    expect(store.watch).toBeUndefined();
     expect(store.url).toBe(inner.url);
     expect(store.capabilities).toEqual(inner.capabilities);
+  });
+
+  it("a bundle is one request; news are passed on", async () => {
+    const events: RequestEvent[] = [];
+    const bytes = new Uint8Array(7);
+    const inner = Object.assign(new MemoryObjectStore(), {
+      bundle: async () => ({
+        objects: [
+          { key: "a", offset: 0, total: 7, bytes },
+          { key: "b", offset: 0, total: 9, bytes },
+        ],
+        absent: [],
+        listings: [],
+      }),
+      watch: (volume: string, after: number) => () => `${volume}@${after}`,
+    });
+    const store = withRequestLog(
+      inner,
+      () => 0,
+      (event) => events.push(event),
+    );
+    expect((await store.bundle?.("shop"))?.objects).toHaveLength(2);
+    expect(events).toMatchObject([{ operation: "bundle", key: "shop", bytes: 14, failed: false }]);
+    const listener = { onNews: () => {}, onEnd: () => {} };
+    expect(store.watch?.("v", 3, listener)()).toBe("v@3");
   });
 });
