@@ -5,9 +5,20 @@
 import { isPagefoldError, PagefoldError } from "../base/errors.ts";
 import type { BlockFileSystem } from "../local/block-file.ts";
 import { MemoryBlockFileSystem } from "../local/memory-block-file.ts";
+import { IdbBlockFileSystem } from "./idb-block-file.ts";
+import { idbHolds } from "./idb-database.ts";
 import { checkStorageName } from "./names.ts";
-import { openOpfs, opfsHolds } from "./opfs-directory.ts";
+import { deleteOpfs, openOpfs, opfsHolds } from "./opfs-directory.ts";
 import { lockStorage } from "./storage-lock.ts";
+
+export {
+  type BrowserStorageEntry,
+  deleteBrowserStorage,
+  listBrowserStorage,
+  persistStorage,
+  type StorageEstimate,
+  storageEstimate,
+} from "./site-storage.ts";
 
 export type BrowserStorageKind = "opfs" | "indexeddb" | "memory";
 
@@ -66,25 +77,60 @@ async function openLocked(
   const passedOver: string[] = [];
   if (kind !== "indexeddb") {
     try {
-      return await opfsStorage(name, waitMs, release);
+      const storage = await opfsStorage(name, kind, waitMs, release);
+      if (storage !== undefined) return storage;
     } catch (e) {
       if (kind === "opfs" || !isPagefoldError(e, "forbidden", "unavailable")) throw e;
       if (await opfsHolds(name)) throw outOfReach(name, e);
       passedOver.push(e.message);
     }
   }
+  try {
+    return await idbStorage(name, passedOver, release);
+  } catch (e) {
+    if (kind === "indexeddb" || !isPagefoldError(e, "forbidden", "unavailable")) throw e;
+    passedOver.push(e.message);
+  }
   await release();
   return memoryStorage(name, passedOver);
 }
 
-async function opfsStorage(name: string, waitMs: number, release: Release): Promise<BrowserStorage> {
-  const { files, owner } = await openOpfs(name, waitMs);
+/** Undefined where IndexedDB holds this storage already. */
+async function opfsStorage(
+  name: string,
+  kind: "auto" | "opfs",
+  waitMs: number,
+  release: Release,
+): Promise<BrowserStorage | undefined> {
+  const { files, owner, isNew } = await openOpfs(name, waitMs);
+  if (kind === "auto" && isNew && (await idbHolds(name))) {
+    await owner.close();
+    await deleteOpfs(name);
+    return undefined;
+  }
   return {
     files,
     kind: "opfs",
     passedOver: [],
     release: async () => {
       await owner.close();
+      await release();
+    },
+  };
+}
+
+async function idbStorage(
+  name: string,
+  passedOver: readonly string[],
+  release: Release,
+): Promise<BrowserStorage> {
+  const files = await IdbBlockFileSystem.open(name);
+  return {
+    files,
+    kind: "indexeddb",
+    passedOver,
+    release: async () => {
+      await files.close();
       await release();
     },
   };
