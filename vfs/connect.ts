@@ -5,14 +5,13 @@ import { systemRuntime } from "../src/base/runtime.ts";
 import type { ObjectStore } from "../src/remote/object-store.ts";
 import { withMetrics } from "../src/remote/with-metrics.ts";
 import { withRetry } from "../src/remote/with-retry.ts";
-import { PageStore } from "../src/store/page-store.ts";
+import type { PageStore } from "../src/store/page-store.ts";
 import { Bell } from "./bridge/bell.ts";
 import type { BridgeKind } from "./bridge/bridge.ts";
-import { serveRanges } from "./bridge/serve-ranges.ts";
 import { describeStore, serveObjectStore } from "./port/serve-object-store.ts";
 import { teeRecorder } from "./recorders.ts";
 import type { EngineParts, EngineRequest, SessionSettings } from "./session/engine.ts";
-import { LocalClient } from "./session/local-client.ts";
+import type { LocalClient } from "./session/local-client.ts";
 import type { SessionClient, SessionEvent } from "./session/protocol.ts";
 import { canSuspend } from "./sqlite/thunks.ts";
 import { unreachableStore } from "./unreachable-store.ts";
@@ -52,6 +51,18 @@ export interface Connected {
   onEvent(listener: (event: SessionEvent) => void): void;
   listen(names: readonly SessionEvent["name"][]): void;
   close(): Promise<void>;
+  /** Resolves when the worker has ended, whatever the reason; never without one. */
+  readonly ended: Promise<void>;
+  /** One more session on the same store, with a connection and transactions of its own; it is to be closed before this. */
+  attach(
+    name: string,
+    options: ConnectOptions,
+    onEvent: (event: SessionEvent) => void,
+  ): Promise<AttachedSession>;
+}
+
+export interface AttachedSession extends SessionClient {
+  listen(names: readonly SessionEvent["name"][]): void;
 }
 
 interface Opening {
@@ -80,7 +91,7 @@ export async function connect(
   };
   const counted = new MemoryRecorder();
   const meter = teeRecorder(counted, recorder);
-  const held = store instanceof PageStore ? undefined : await holdStore(platform, store, options);
+  const held = isPageStore(store) ? undefined : await holdStore(platform, store, name, options);
   try {
     const client =
       held === undefined || options.worker === false
@@ -93,8 +104,15 @@ export async function connect(
       onEvent: (listener) => {
         tell = listener;
       },
-      listen: (names) => {
-        if (client instanceof WorkerClient) client.listen(names);
+      listen: (names) => listenTo(client, names),
+      ended: client instanceof WorkerClient ? client.ended : new Promise(() => {}),
+      attach: async (name, itsOptions, onEvent) => {
+        const attached = await attachTo(client, name, itsOptions, onEvent);
+        return {
+          call: (...call) => attached.call(...call),
+          close: () => attached.close(),
+          listen: (names) => listenTo(attached, names),
+        };
       },
       close: async () => {
         try {
@@ -108,6 +126,35 @@ export async function connect(
     await held?.release();
     throw error;
   }
+}
+
+async function attachTo(
+  client: LocalClient | WorkerClient,
+  name: string,
+  options: ConnectOptions,
+  onEvent: (event: SessionEvent) => void,
+): Promise<LocalClient | WorkerClient> {
+  const { request, settings } = dataOf(name, options);
+  const { signal } = options;
+  if (!(client instanceof WorkerClient)) return client.attach({ request, settings, onEvent, signal });
+  const attached = client.attach(request, settings, { onEvent });
+  try {
+    await attached.open(signal);
+    return attached;
+  } catch (error) {
+    await attached.end();
+    throw error;
+  }
+}
+
+/** A session on the caller's thread tells everything. */
+function listenTo(client: SessionClient, names: readonly SessionEvent["name"][]): void {
+  if (client instanceof WorkerClient) client.listen(names);
+}
+
+/** By its shape: the class is loaded only where SQL runs on the caller's thread. */
+function isPageStore(store: DatabaseStore): store is PageStore {
+  return typeof store === "object" && "createVolume" in store;
 }
 
 /** For an engine that closes its store although that is somebody else's. */
@@ -128,6 +175,7 @@ async function openHere(
       `the ${bridge} bridge stops its thread and works in a worker only; leave \`worker\` at its default, or choose jspi or resident-only`,
     );
   }
+  const { LocalClient } = await import("./session/local-client.ts");
   const engine: EngineParts =
     metered === undefined
       ? { store: store as PageStore, keepOpen: true }
@@ -143,13 +191,16 @@ async function openInWorker(
   const { workerUrl, concurrency, faultTimeoutMs, signal } = options;
   const bridge = options.bridge ?? bestBridge(store);
   checkBridge(bridge, store);
+  // Before the worker is started, whose end nobody would hear meanwhile.
+  const serveRanges =
+    bridge === "shared-memory" ? (await import("./bridge/serve-ranges.ts")).serveRanges : undefined;
   const worker = platform.launchWorker(workerUrl === undefined ? undefined : new URL(workerUrl));
   const bell = canShareMemory() ? new Bell() : undefined;
   const control = new MessageChannel();
   const storeChannel = new MessageChannel();
   const movers = [serveObjectStore(storeChannel.port1, store)];
   let ranges: MessageChannel | undefined;
-  if (bridge === "shared-memory" && bell !== undefined) {
+  if (serveRanges !== undefined && bell !== undefined) {
     ranges = new MessageChannel();
     // The engine repeats its own calls; those of faults are repeated here.
     const repeated = withRetry(store, { runtime: systemRuntime });
@@ -249,12 +300,13 @@ function costOf(counted: MemoryRecorder): { readonly requests: number; readonly 
 async function holdStore(
   platform: Platform,
   store: string | StoreAddress | ObjectStore,
+  name: string,
   options: ConnectOptions,
 ): Promise<{ readonly store: ObjectStore; readonly release: () => Promise<void> }> {
   if (typeof store === "object" && "get" in store) return { store, release: async () => {} };
   const address = typeof store === "string" ? { url: store } : store;
   try {
-    const opened = await platform.openAddress(address);
+    const opened = await platform.openAddress({ ...address, name });
     return { store: opened, release: () => opened.close() };
   } catch (error) {
     // What is resident answers without the store.

@@ -19,10 +19,12 @@ export interface LocalClientOptions {
 
 export class LocalClient implements SessionClient {
   readonly #session: Session;
+  readonly #options: LocalClientOptions;
   readonly #running = new Set<AbortController>();
 
-  private constructor(session: Session) {
+  private constructor(session: Session, options: LocalClientOptions) {
     this.#session = session;
+    this.#options = options;
   }
 
   static async open(options: LocalClientOptions): Promise<LocalClient> {
@@ -42,7 +44,16 @@ export class LocalClient implements SessionClient {
       },
       signal,
     );
-    return new LocalClient(session);
+    return new LocalClient(session, options);
+  }
+
+  /** One more session, on the same store, with connections and transactions of its own. It must be closed before this one. */
+  attach(
+    options: Pick<LocalClientOptions, "request" | "settings" | "onEvent" | "signal">,
+  ): Promise<LocalClient> {
+    const { release: _mine, tempFile: _own, ...shared } = this.#options.engine;
+    const { bridge } = this.#options;
+    return LocalClient.open({ ...options, bridge, engine: { ...shared, keepOpen: true } });
   }
 
   async call<K extends CallKind>(

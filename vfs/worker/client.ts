@@ -2,6 +2,7 @@
 import { abortedError, isPagefoldError, PagefoldError } from "../../src/base/errors.ts";
 import type { Bell } from "../bridge/bell.ts";
 import { BlobFlag } from "../bridge/blob-flag.ts";
+import type { EngineRequest, SessionSettings } from "../session/engine.ts";
 import type {
   CallKind,
   SessionCalls,
@@ -22,7 +23,7 @@ interface Waiting {
 
 export interface WorkerClientOptions {
   readonly port: MessagePort;
-  readonly worker: SqlWorker;
+  readonly worker: Pick<SqlWorker, "onEnd" | "terminate">;
   /** Interrupts a thread that hears no message, where memory can be shared. */
   readonly bell: Bell | undefined;
   /** The thread hears no message while a statement runs, and there is no bell: flags interrupt it, or nothing does. */
@@ -32,6 +33,10 @@ export interface WorkerClientOptions {
   readonly onEvent: (event: SessionEvent) => void;
   /** Told of every request that the worker makes by itself, with the bytes that came. */
   readonly onFetched: (bytes: number) => void;
+  /** Numbers for calls, of all clients of one worker, since its bell knows calls by number. Default: from 1 up. */
+  readonly nextId?: () => number;
+  /** Another client's worker: it lives on when this one closes. Default false. */
+  readonly isShared?: boolean;
 }
 
 /** A deaf thread that waits for a store closes nothing; so long it may try. */
@@ -41,12 +46,13 @@ export class WorkerClient implements SessionClient {
   readonly #options: WorkerClientOptions;
   readonly #waiting = new Map<number, Waiting>();
   readonly #ended: Promise<void>;
-  #nextId = 1;
+  readonly #nextId: () => number;
   #failure: PagefoldError | undefined;
 
   constructor(options: WorkerClientOptions) {
     this.#options = options;
     const { port, worker } = options;
+    this.#nextId = options.nextId ?? numbers();
     this.#ended = new Promise((resolve) => {
       worker.onEnd((error) => {
         this.#onEnd(error);
@@ -55,6 +61,38 @@ export class WorkerClient implements SessionClient {
     });
     port.addEventListener("message", ({ data }: MessageEvent<WorkerMessage>) => this.#onMessage(data));
     port.start();
+  }
+
+  /** Resolves when the worker has ended, whatever the reason. */
+  get ended(): Promise<void> {
+    return this.#ended;
+  }
+
+  /**
+   * One more session in this worker, on the same store, not yet open. It ends when it is closed, or with this one.
+   * @param options what is heard of it
+   */
+  attach(
+    engine: EngineRequest,
+    settings: SessionSettings,
+    options: Pick<WorkerClientOptions, "onEvent">,
+  ): WorkerClient {
+    if (this.#failure !== undefined) throw this.#failure;
+    const { port1, port2 } = new MessageChannel();
+    let end: () => void = () => {};
+    const detached = new Promise<void>((resolve) => {
+      end = resolve;
+    });
+    const worker = {
+      onEnd: (listener: (error: unknown) => void) =>
+        void Promise.race([detached, this.#ended]).then(() => listener(undefined)),
+      terminate: async () => end(),
+    };
+    const message = { kind: "attach", control: port2, engine, settings } satisfies ControlMessage;
+    this.#options.port.postMessage(message, [port2]);
+    const { bell, deaf, onFetched } = this.#options;
+    const shared = { bell, deaf, onFetched, nextId: this.#nextId, isShared: true, release: () => {} };
+    return new WorkerClient({ ...shared, ...options, port: port1, worker });
   }
 
   /** Opens the session; nothing else may be called before. */
@@ -76,7 +114,7 @@ export class WorkerClient implements SessionClient {
   }
 
   async close(): Promise<void> {
-    this.#options.bell?.interruptAll();
+    if (this.#options.isShared !== true) this.#options.bell?.interruptAll();
     for (const id of this.#waiting.keys()) this.#interrupt(id);
     try {
       if (this.#failure === undefined) await this.#closeSession();
@@ -115,7 +153,7 @@ export class WorkerClient implements SessionClient {
   ): Promise<unknown> {
     if (this.#failure !== undefined) throw this.#failure;
     if (signal?.aborted) throw abortedError(`the ${kind}`, signal.reason);
-    const id = this.#nextId++;
+    const id = this.#nextId();
     const flag = this.#options.deaf ? new BlobFlag() : undefined;
     const reply = new Promise<unknown>((resolve, reject) => this.#waiting.set(id, { resolve, reject, flag }));
     const onAbort = (): void => this.#interrupt(id);
@@ -170,6 +208,11 @@ export class WorkerClient implements SessionClient {
     for (const waiting of this.#waiting.values()) waiting.reject(this.#failure);
     this.#options.release();
   }
+}
+
+function numbers(): () => number {
+  let last = 0;
+  return () => ++last;
 }
 
 function endedUnexpectedly(cause: unknown): PagefoldError {

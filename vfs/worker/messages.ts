@@ -43,7 +43,14 @@ export type ControlMessage =
   | (Numbered & { readonly kind: "open" })
   | { readonly id: number; readonly kind: "abort" }
   /** From now on these events are wanted. */
-  | { readonly kind: "listen"; readonly names: readonly SessionEvent["name"][] };
+  | { readonly kind: "listen"; readonly names: readonly SessionEvent["name"][] }
+  /** One more session on the same store, which is served through `control` until that is closed; its first request is `open`. */
+  | {
+      readonly kind: "attach";
+      readonly control: MessagePort;
+      readonly engine: EngineRequest;
+      readonly settings: SessionSettings;
+    };
 
 export type WorkerMessage =
   | { readonly id: number; readonly value: unknown }

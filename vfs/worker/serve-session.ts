@@ -14,7 +14,7 @@ import { JspiBridge } from "../bridge/jspi.ts";
 import { SharedMemoryBridge } from "../bridge/shared-memory.ts";
 import { SyncXhrBridge } from "../bridge/sync-xhr.ts";
 import { PortObjectStore } from "../port/port-object-store.ts";
-import type { EngineParts, OpenEngine } from "../session/engine.ts";
+import type { EngineParts, EngineRequest, OpenEngine } from "../session/engine.ts";
 import type { SessionEvent } from "../session/protocol.ts";
 import { Session } from "../session/session.ts";
 import { toWireError } from "../wire-error.ts";
@@ -22,33 +22,60 @@ import type { ControlMessage, WorkerMessage, WorkerSetup } from "./messages.ts";
 
 /** Serves the control port. */
 export function serveSession(setup: WorkerSetup, openEngine: OpenEngine): void {
-  const server = new SessionServer(setup, openEngine);
+  const remote = new PortObjectStore(setup.store, setup.storeDescription);
+  serveControl(setup, {
+    remote,
+    openEngine: (request, recorder) => openEngine(request, { remote, recorder }),
+  });
+}
+
+function serveControl(setup: WorkerSetup, context: ServeContext): void {
+  const server = new SessionServer(setup, context);
   setup.control.addEventListener("message", ({ data }: MessageEvent<ControlMessage>) => server.receive(data));
   setup.control.start();
 }
 
-type Request = Exclude<ControlMessage, { kind: "abort" } | { kind: "listen" }>;
+/** What the sessions of one worker share. */
+interface ServeContext {
+  readonly remote: ObjectStore;
+  readonly openEngine: (request: EngineRequest, recorder: MemoryRecorder) => Promise<EngineParts>;
+}
+
+type Request = Exclude<ControlMessage, { kind: "abort" } | { kind: "listen" } | { kind: "attach" }>;
 
 class SessionServer {
   readonly #setup: WorkerSetup;
-  readonly #openEngine: OpenEngine;
+  readonly #context: ServeContext;
   readonly #bell: Bell | undefined;
   readonly #recorder = new MemoryRecorder();
   readonly #aborts = new Map<number, AbortController>();
   #session: Session | undefined;
+  #engine: EngineParts | undefined;
   #wanted: readonly SessionEvent["name"][] = [];
   #flagsWork = false;
 
-  constructor(setup: WorkerSetup, openEngine: OpenEngine) {
+  constructor(setup: WorkerSetup, context: ServeContext) {
     this.#setup = setup;
-    this.#openEngine = openEngine;
+    this.#context = context;
     this.#bell = setup.bell === undefined ? undefined : new Bell(setup.bell);
   }
 
   receive(message: ControlMessage): void {
     if (message.kind === "abort") this.#aborts.get(message.id)?.abort(abortedError("the request"));
     else if (message.kind === "listen") this.#wanted = message.names;
+    else if (message.kind === "attach") this.#attach(message);
     else void this.#answer(message);
+  }
+
+  /** The other session has connections, transactions and temporary files of its own; the store is shared, and closed by this one. */
+  #attach({ control, engine, settings }: Extract<ControlMessage, { kind: "attach" }>): void {
+    const openEngine = async (): Promise<EngineParts> => {
+      if (this.#engine === undefined || this.#session === undefined)
+        throw new PagefoldError("closed", "the database is not open; open it again");
+      const { release: _mine, tempFile: _own, ...shared } = this.#engine;
+      return { ...shared, keepOpen: true };
+    };
+    serveControl({ ...this.#setup, control, engine, settings }, { ...this.#context, openEngine });
   }
 
   async #answer(request: Request): Promise<void> {
@@ -81,13 +108,14 @@ class SessionServer {
   }
 
   async #open(flag: string | undefined, signal: AbortSignal): Promise<unknown> {
-    const { engine: request, store, storeDescription, settings, control } = this.#setup;
+    const { engine: request, settings, control } = this.#setup;
+    const { remote, openEngine } = this.#context;
     this.#flagsWork = flag !== undefined && new BlobFlagReader(flag).works;
-    const remote = new PortObjectStore(store, storeDescription);
     const loading = sqlite3InitModule();
     // Where the engine fails first, nobody looks at this one.
     loading.catch(() => {});
-    const engine = await this.#openEngine(request, { remote, recorder: this.#recorder });
+    const engine = await openEngine(request, this.#recorder);
+    this.#engine = engine;
     this.#session = await Session.open(
       {
         ...engine,
