@@ -44,16 +44,28 @@ export { type RequestEvent, withRequestLog } from "./inspect/request-log.ts";
 export { type PageState, type Residency, type ResidencyOptions, residencyOf } from "./inspect/residency.ts";
 export type { BlockFile, BlockFileSystem } from "./local/block-file.ts";
 export { MemoryBlockFileSystem } from "./local/memory-block-file.ts";
+export {
+  type HttpAuth,
+  HttpObjectStore,
+  type HttpStoreOptions,
+  type OpenHttpStoreOptions,
+  openHttpStore,
+} from "./remote/http/http-object-store.ts";
 export { MemoryObjectStore } from "./remote/memory-store.ts";
 export type {
   Body,
+  Bundle,
   ByteRange,
+  CommitNews,
   GetOptions,
   ListEntry,
   ListOptions,
   ObjectStore,
   PutOptions,
   StoreCapabilities,
+  StoredBytes,
+  StoredListing,
+  WatchListener,
 } from "./remote/object-store.ts";
 export { withFaults } from "./remote/with-faults.ts";
 export { withHedging } from "./remote/with-hedging.ts";
@@ -63,6 +75,7 @@ export { withRetry } from "./remote/with-retry.ts";
 export { assertWritable, probeConditionalCreate } from "./remote/writable.ts";
 export type { CommitEvent } from "./replicate/context.ts";
 export type { FetchResult, PullResult, SyncState } from "./replicate/fetch.ts";
+export type { FollowOptions } from "./replicate/follow.ts";
 export type { HydrateResult } from "./replicate/hydrate.ts";
 export type { LogEntry, LogSegment, VerifyResult } from "./replicate/past.ts";
 export type { PushResult } from "./replicate/push.ts";

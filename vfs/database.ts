@@ -149,6 +149,40 @@ export class Database extends SqlExecutor {
   }
 
   /**
+   * Moves with the remote log as it grows, and yields every move; leaving the loop, or the signal, ends it. Live queries follow along. Live over a
+   * Pagefold server, else by looking every `pollMs` (default 5000). While there are local commits the database stays where it is, and the status says
+   * `diverged` where others have pushed.
+   */
+  async *follow(
+    options: CallOptions & { readonly pollMs?: number } = {},
+  ): AsyncGenerator<
+    { readonly from: number; readonly lsn: number; readonly changedPages: number },
+    void,
+    undefined
+  > {
+    const { pollMs, signal } = options;
+    const { follow } = await this.call("follow", pollMs === undefined ? {} : { pollMs }, signal);
+    const end = (): void => {
+      // A database that is closing ends it by itself.
+      this.call("closeFollow", { follow }).catch(() => {});
+    };
+    signal?.addEventListener("abort", end, { once: true });
+    try {
+      for (;;) {
+        const moved = await this.call("followNext", { follow });
+        if (moved.done) return;
+        const { from, lsn, changedPages } = moved;
+        yield { from, lsn, changedPages };
+      }
+    } catch (error) {
+      if (signal?.aborted !== true && this.#closing === undefined) throw error;
+    } finally {
+      signal?.removeEventListener("abort", end);
+      if (this.#closing === undefined) end();
+    }
+  }
+
+  /**
    * Sends all local commits as one remote commit, which exactly one writer can win; says what is in the remote log now and what is local still.
    * @throws `diverged` when another writer was first and `onDiverged` does not say otherwise; `unavailable` when the outcome is not known yet: the
    * next push, pull or reset finds out and finishes it

@@ -22,7 +22,10 @@ export interface LocalOption {
 export function withStore(command: Command): Command {
   return command
     .addOption(
-      new Option("--store <url>", "directory, file:, s3://bucket/prefix or memory:")
+      new Option(
+        "--store <url>",
+        "directory, file:, s3://bucket/prefix, https://host/path (token: PAGEFOLD_TOKEN) or memory:",
+      )
         .env("PAGEFOLD_STORE")
         .argParser(nonEmpty)
         .makeOptionMandatory(),

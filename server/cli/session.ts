@@ -35,7 +35,9 @@ export class Session {
   ): Promise<PageStore> {
     const { endpoint, region, local } = options;
     const engine = { ...defined({ local }), recorder: this.recorder };
-    const place = defined({ endpoint, region, create: more.create });
+    // Never an argument: those are seen by everybody on the machine.
+    const auth = process.env.PAGEFOLD_TOKEN;
+    const place = defined({ endpoint, region, auth, create: more.create });
     const store = await openStore(options.store, { ...place, ...engine }).catch((error: unknown) => {
       // What is resident, and what was committed locally, is to be had without the store.
       const isAway = local !== undefined && isPagefoldError(error, "not_found", "unavailable");

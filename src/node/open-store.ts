@@ -3,6 +3,7 @@ import { availableParallelism } from "node:os";
 import type { Recorder } from "../base/recorder.ts";
 import { loadCodecs } from "../format/codecs.ts";
 import type { BlockFileSystem } from "../local/block-file.ts";
+import type { HttpAuth } from "../remote/http/http-object-store.ts";
 import type { ObjectStore } from "../remote/object-store.ts";
 import { PageStore } from "../store/page-store.ts";
 import type { StoreSettings } from "../store/settings.ts";
@@ -16,6 +17,8 @@ export interface OpenStoreOptions {
   /** S3 only: where a server other than AWS is, and its region. */
   readonly endpoint?: string;
   readonly region?: string;
+  /** `http:` and `https:` only: a token, or where to get one. */
+  readonly auth?: HttpAuth;
   /** Create the store's directory where it is missing. */
   readonly create?: boolean;
   /** Directory for local state; in memory by default. One process at a time: `busy` names the owner. */
@@ -30,15 +33,16 @@ export interface OpenStoreOptions {
 const DEFAULT_DISK_BYTES = 64 * 2 ** 30;
 const MAX_WORKERS = 8;
 
-/** Opens a store named by a directory, `file:`, `s3://bucket/prefix` or `memory:`, or one that is at hand. */
+/** Opens a store named by a directory, `file:`, `s3://bucket/prefix`, `https:` or `memory:`, or one that is at hand. */
 export async function openStore(
   remote: string | ObjectStore,
   options: OpenStoreOptions = {},
 ): Promise<PageStore> {
-  const { endpoint, region, create } = options;
+  const { endpoint, region, auth, create } = options;
   const place = {
     ...(endpoint === undefined ? {} : { endpoint }),
     ...(region === undefined ? {} : { region }),
+    ...(auth === undefined ? {} : { auth }),
     ...(create === undefined ? {} : { create }),
   };
   const native = nativeZstd();

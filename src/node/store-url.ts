@@ -1,7 +1,8 @@
-/** Opens the store that a URL names: a directory, `file:`, `s3://bucket/prefix` or `memory:`. */
+/** Opens the store that a URL names: a directory, `file:`, `s3://bucket/prefix`, `https:` or `memory:`. */
 import { fileURLToPath } from "node:url";
 import { PagefoldError } from "../base/errors.ts";
 import type { Recorder } from "../base/recorder.ts";
+import { type HttpAuth, openHttpStore } from "../remote/http/http-object-store.ts";
 import { MemoryObjectStore } from "../remote/memory-store.ts";
 import type { ObjectStore } from "../remote/object-store.ts";
 import { withMetrics } from "../remote/with-metrics.ts";
@@ -12,13 +13,17 @@ export interface OpenStoreOptions {
   readonly endpoint?: string;
   /** S3 only. */
   readonly region?: string;
+  /** `http:` and `https:` only: a token, or where to get one. */
+  readonly auth?: HttpAuth;
+  /** `http:` and `https:` only: a tag or id that will be opened next; then that costs no request more than asking what the host is. */
+  readonly name?: string;
   /** A directory that is missing is created; otherwise it is `not_found`. */
   readonly create?: boolean;
   /** Where requests are counted (`withMetrics`). */
   readonly recorder?: Recorder;
 }
 
-const FORMS = "a directory, file:///path, s3://bucket/prefix or memory:";
+const FORMS = "a directory, file:///path, s3://bucket/prefix, https://host/path or memory:";
 
 /**
  * Throws `invalid` for a URL of no known form, and what opening the backend throws. An S3 bucket is not asked before the first
@@ -50,6 +55,9 @@ async function openBackend(url: string, options: OpenStoreOptions): Promise<Obje
       return new MemoryObjectStore();
     case "s3":
       return openS3(url, options);
+    case "http":
+    case "https":
+      return openHttp(url, options);
     default:
       throw new PagefoldError(
         "invalid",
@@ -82,6 +90,16 @@ function filePath(url: string): string {
       },
     );
   }
+}
+
+function openHttp(url: string, { auth, name }: OpenStoreOptions): Promise<ObjectStore> {
+  return openHttpStore(url, {
+    streamBodies: true,
+    // What is cut out of a compressed answer is no range of the object.
+    headers: { "accept-encoding": "identity" },
+    ...(auth === undefined ? {} : { auth }),
+    ...(name === undefined ? {} : { name }),
+  });
 }
 
 async function openS3(url: string, options: OpenStoreOptions): Promise<ObjectStore> {

@@ -77,6 +77,8 @@ export function withHedging(store: ObjectStore, options: HedgingOptions): Object
     url: store.url,
     capabilities: store.capabilities,
     ...(store.http === undefined ? {} : { http: store.http }),
+    ...(store.bundle === undefined ? {} : { bundle: store.bundle.bind(store) }),
+    ...(store.watch === undefined ? {} : { watch: store.watch.bind(store) }),
     get: async (key, opts) => get(key, opts),
     put: (key, body, opts) => store.put(key, body, opts),
     list: (prefix, opts) => store.list(prefix, opts),

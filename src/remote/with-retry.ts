@@ -59,11 +59,14 @@ export function withRetry(store: ObjectStore, options: RetryOptions): ObjectStor
     work: () => Promise<T>,
   ): Promise<T> {
     for (let attempt = 1; ; attempt++) {
+      let askedFor = 0;
       throwIfAborted(signal, what);
       try {
         return await work();
       } catch (error) {
         if (!isPagefoldError(error)) throw error;
+        // What the store itself asked for (Retry-After).
+        askedFor = Number(error.details.retryAfterMs ?? 0);
         if (!error.retryable) throw attempt === 1 ? error : repeated(error);
         if (attempt >= attempts) {
           recorder.count("remote.retry.exhausted");
@@ -71,7 +74,8 @@ export function withRetry(store: ObjectStore, options: RetryOptions): ObjectStor
         }
       }
       recorder.count("remote.retry.count");
-      await pause(runtime, retryDelayMs(attempt, baseDelayMs, maxDelayMs, runtime.random()), signal, what);
+      const delayMs = retryDelayMs(attempt, baseDelayMs, maxDelayMs, runtime.random());
+      await pause(runtime, Math.max(delayMs, askedFor), signal, what);
     }
   }
 

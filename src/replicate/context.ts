@@ -10,7 +10,7 @@ import type { Codecs } from "../format/codecs.ts";
 import type { FrameDecoder } from "../format/frame-decoder.ts";
 import type { FrameEncoder } from "../format/frame-encoder.ts";
 import type { PageCache } from "../local/page-cache.ts";
-import type { ObjectStore } from "../remote/object-store.ts";
+import type { BundledStore } from "../remote/bundled-store.ts";
 import type { ChainStep } from "../volume/remote-state.ts";
 import type { Replica } from "../volume/replica.ts";
 import type { ReplicaLog } from "../volume/replica-log.ts";
@@ -29,7 +29,7 @@ export interface ReplicaContext {
   readonly replica: Replica;
   readonly log: ReplicaLog;
   readonly cache: PageCache;
-  readonly remote: ObjectStore;
+  readonly remote: BundledStore;
   readonly fetcher: Fetcher;
   readonly frames: FramePlanContext;
   readonly codecs: Codecs;

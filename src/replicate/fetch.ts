@@ -53,7 +53,7 @@ export interface ReplicaStatus {
 }
 
 /** Learns the remote's new commits in two round trips, whatever their number; the replica stays where it is. */
-export async function fetchRemote(context: ReplicaContext, options: Options = {}): Promise<FetchResult> {
+export async function fetchRemote(context: ReplicaContext, options: PullOptions = {}): Promise<FetchResult> {
   return context.moves.run(async () => {
     const { head } = await prepare(context, "fetch", options);
     const { base } = context.replica.state;
@@ -146,6 +146,7 @@ async function learn(context: ReplicaContext, options: PullOptions): Promise<Lsn
   // What the caller was told may be older than where another caller has moved the replica since.
   const told = options.head !== undefined && options.head >= base.lsn ? options.head : undefined;
   const search = { known: base.lsn, forkPoint: forkPoint(replica.manifest) };
+  if (told === undefined) await remote.prime(volume, base.lsn, signalOf(options));
   const head = told ?? (await findHead(remote, volume, search, options));
   if (head < base.lsn) {
     context.confirmed = false;
@@ -210,4 +211,8 @@ function divergedError(context: ReplicaContext): PagefoldError {
       "nothing was changed: fork (keep the local commits as a new volume), reset (drop them), or write their changes again after a reset",
     { details: { volume, lsn: base.lsn, remoteLsn: learned?.lsn, ahead: commits.length } },
   );
+}
+
+function signalOf({ signal }: Options): Options {
+  return signal === undefined ? {} : { signal };
 }

@@ -27,6 +27,7 @@ import { type ForkOptions, forkVolume } from "../history/fork.ts";
 import type { BlockFileSystem } from "../local/block-file.ts";
 import { MemoryBlockFileSystem } from "../local/memory-block-file.ts";
 import { PageCache } from "../local/page-cache.ts";
+import { BundledStore } from "../remote/bundled-store.ts";
 import type { ObjectStore } from "../remote/object-store.ts";
 import { withMetrics } from "../remote/with-metrics.ts";
 import { withRetry } from "../remote/with-retry.ts";
@@ -70,7 +71,7 @@ export class PageStore {
   readonly #codecs: Codecs;
   readonly #runtime: Runtime;
   readonly #recorder: Recorder;
-  readonly #remote: ObjectStore;
+  readonly #remote: BundledStore;
   readonly #log: ReplicaLog;
   readonly #caches = new Map<number, Promise<PageCache>>();
   readonly #volumes = new Map<VolumeId, Promise<Volume>>();
@@ -81,7 +82,7 @@ export class PageStore {
   #flushWaits = false;
   #closed = false;
 
-  private constructor(options: PageStoreOptions, codecs: Codecs, remote: ObjectStore, log: ReplicaLog) {
+  private constructor(options: PageStoreOptions, codecs: Codecs, remote: BundledStore, log: ReplicaLog) {
     this.settings = { ...defaultSettings, ...options.settings };
     this.#options = options;
     this.#codecs = codecs;
@@ -96,7 +97,8 @@ export class PageStore {
     const runtime = options.runtime ?? systemRuntime;
     const recorder = options.recorder ?? noopRecorder;
     const codecs = options.codecs ?? (await loadCodecs());
-    const remote = withRetry(withMetrics(options.remote, recorder), { runtime, recorder });
+    const retried = withRetry(withMetrics(options.remote, recorder), { runtime, recorder });
+    const remote = new BundledStore(retried, { runtime });
     const files = options.local?.files ?? new MemoryBlockFileSystem();
     try {
       const { compactAboveBytes } = { ...defaultSettings, ...options.settings };
@@ -164,6 +166,7 @@ export class PageStore {
     }
     const signal = signalOf(options);
     const asId = parseVolumeId(name);
+    if (known === undefined) await this.#remote.prime(name, LSN_ZERO, signal);
     const id = asId ?? (await resolveTag(this.#remote, this.#codecs, checkTagName(name), signal));
     if (id === undefined) throw await this.#unknownTag(name, signal);
     const replica = await this.#cloneOnce(id, signal);

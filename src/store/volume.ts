@@ -20,6 +20,7 @@ import {
   reset,
   statusOf,
 } from "../replicate/fetch.ts";
+import { type FollowOptions, follow } from "../replicate/follow.ts";
 import { type HydrateOptions, type HydrateResult, hydrate } from "../replicate/hydrate.ts";
 import { lsnAt } from "../replicate/lsn-at.ts";
 import {
@@ -148,6 +149,14 @@ export class Volume {
   /** Fetches and moves to the newest remote commit; open snapshots stay where they are. @throws `diverged` */
   pull(options: Options = {}): Promise<PullResult> {
     return this.#timed("pull", (context) => pull(context, options));
+  }
+
+  /**
+   * Moves with the remote log as it grows, and yields every move; ends when the signal fires. Live where the store tells of commits (a Pagefold
+   * server), else by looking every `pollMs`. Local commits keep it where it is: the status says `diverged` then.
+   */
+  follow(options: FollowOptions = {}): AsyncGenerator<PullResult, void, undefined> {
+    return follow(this.#open(), options);
   }
 
   /** Sends all local commits as one remote commit. @throws `diverged`, `unavailable` */

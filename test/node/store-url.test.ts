@@ -48,15 +48,7 @@ describe("stores by URL", () => {
   });
 
   it("refuses everything else, and says what is taken", async () => {
-    for (const url of [
-      "http://example.org/x",
-      "https://u:hush@example.org/",
-      "gs://b",
-      "ftp:x",
-      "s4://b/p",
-      "",
-      " ",
-    ]) {
+    for (const url of ["gs://b", "ftp:x", "s4://b/p", "", " "]) {
       await expect(openObjectStore(url)).rejects.toMatchObject({
         code: "invalid",
         message: expect.stringMatching(/a directory, file:.*s3:.*memory:/),

@@ -88,7 +88,7 @@ export const portableGlobals: ReadonlySet<string> = new Set(
     "Number BigInt Boolean String Math JSON Date RegExp Error TypeError RangeError AggregateError Intl Iterator Atomics " +
     "ArrayBuffer SharedArrayBuffer DataView Uint8Array Uint8ClampedArray Uint16Array Uint32Array Int8Array Int16Array Int32Array " +
     "Float32Array Float64Array BigInt64Array BigUint64Array isNaN isFinite parseInt parseFloat encodeURIComponent decodeURIComponent " +
-    "const TextEncoder TextDecoder AbortSignal AbortController WebAssembly ReadableStream CompressionStream DecompressionStream"
+    "const atob TextEncoder TextDecoder AbortSignal AbortController WebAssembly ReadableStream CompressionStream DecompressionStream"
   ).split(" "),
 );
 

@@ -12,6 +12,7 @@ import { commitKey, manifestKey } from "../../src/format/keys.ts";
 import { decodeManifest, encodeManifest } from "../../src/format/manifest-codec.ts";
 import { PageSet } from "../../src/format/page-set.ts";
 import { rollupOfCommit } from "../../src/format/rollup-codec.ts";
+import { BundledStore } from "../../src/remote/bundled-store.ts";
 import { MemoryObjectStore } from "../../src/remote/memory-store.ts";
 import type { ObjectStore } from "../../src/remote/object-store.ts";
 import { CommitWriter } from "../../src/replicate/commit-writer.ts";
@@ -56,7 +57,7 @@ export class LogBuilder {
     // All that a CommitWriter takes from its context.
     const parts: Partial<ReplicaContext> & { replica: unknown } = {
       replica: { manifest, directory: this.#directory } as ReplicaContext["replica"],
-      remote: store,
+      remote: new BundledStore(store, { runtime }),
       codecs,
       encoder: inlineFrameEncoder(codecs),
       runtime,

@@ -6,6 +6,7 @@ import { abortedError, PagefoldError } from "../../src/base/errors.ts";
 import { checkConditionalBody, isWhole } from "../../src/remote/body.ts";
 import type {
   Body,
+  Bundle,
   GetOptions,
   HttpAddress,
   ListEntry,
@@ -13,6 +14,7 @@ import type {
   ObjectStore,
   PutOptions,
   StoreCapabilities,
+  WatchListener,
 } from "../../src/remote/object-store.ts";
 import { fromWireError, toWireError } from "../wire-error.ts";
 import type { ClientMessage, ServerMessage, StoreCallMessage, StoreValue } from "./messages.ts";
@@ -22,6 +24,9 @@ export interface PortStoreDescription {
   readonly url: string;
   readonly capabilities: StoreCapabilities;
   readonly http?: HttpAddress;
+  /** What else it can do. */
+  readonly bundle: boolean;
+  readonly watch: boolean;
 }
 
 interface Call {
@@ -38,8 +43,11 @@ export class PortObjectStore implements ObjectStore {
   readonly url: string;
   readonly capabilities: StoreCapabilities;
   readonly http?: HttpAddress;
+  readonly bundle?: NonNullable<ObjectStore["bundle"]>;
+  readonly watch?: NonNullable<ObjectStore["watch"]>;
   readonly #port: MessagePort;
   readonly #calls = new Map<number, Call>();
+  readonly #watches = new Map<number, WatchListener>();
   #nextId = 1;
   #gone: PagefoldError | undefined;
 
@@ -48,6 +56,13 @@ export class PortObjectStore implements ObjectStore {
     this.url = description.url;
     this.capabilities = description.capabilities;
     if (description.http !== undefined) this.http = description.http;
+    if (description.bundle) {
+      this.bundle = async (name, { from = 0, signal } = {}) =>
+        (await this.#call({ kind: "bundle", name, from }, signal)) as Bundle | undefined;
+    }
+    if (description.watch)
+      this.watch = (volume: string, after: number, listener: WatchListener) =>
+        this.#watch(volume, after, listener);
     this.#port = port;
     port.addEventListener("message", ({ data }: MessageEvent<ServerMessage>) => this.#onMessage(data));
     port.addEventListener("close", () =>
@@ -118,12 +133,40 @@ export class PortObjectStore implements ObjectStore {
     }
   }
 
+  #watch(volume: string, after: number, listener: WatchListener): () => void {
+    const id = this.#nextId++;
+    if (this.#gone !== undefined) {
+      listener.onEnd(this.#gone);
+      return () => {};
+    }
+    this.#watches.set(id, listener);
+    this.#post({ id, kind: "watch", volume, after });
+    return () => {
+      if (this.#watches.delete(id)) this.#post({ id, kind: "unwatch" });
+    };
+  }
+
   #onMessage(message: ServerMessage): void {
+    const watch = this.#watches.get(message.id);
+    if (watch !== undefined) this.#onNews(watch, message);
     const call = this.#calls.get(message.id);
     if (call === undefined) return;
     if (message.kind === "value") call.resolve(message.value);
     else if (message.kind === "error") call.reject(fromWireError(message.error));
     else if (message.kind === "want-chunk") void this.#sendChunk(message.id, call);
+  }
+
+  #onNews(listener: WatchListener, message: ServerMessage): void {
+    if (message.kind === "news") listener.onNews(message.news);
+    else if (message.kind === "watch-state")
+      listener.onState?.(
+        message.state,
+        message.reason === undefined ? undefined : fromWireError(message.reason),
+      );
+    else if (message.kind === "watch-end") {
+      this.#watches.delete(message.id);
+      listener.onEnd(fromWireError(message.reason));
+    }
   }
 
   /** Never rejects. The producer's own error is what the call ends with, whatever the store makes of it. */
@@ -147,11 +190,14 @@ export class PortObjectStore implements ObjectStore {
   #end(what: string, code: "closed" | "unavailable"): void {
     this.#gone ??= new PagefoldError(code, `${this.url}: ${what}; open it again`);
     for (const call of this.#calls.values()) call.reject(this.#gone);
+    for (const listener of this.#watches.values()) listener.onEnd(this.#gone);
+    this.#watches.clear();
   }
 }
 
 function describe(message: Unnumbered<StoreCallMessage>): string {
   if (message.kind === "get") return `reading ${message.key}`;
   if (message.kind === "put") return `writing ${message.key}`;
+  if (message.kind === "bundle") return `reading what ${message.name} needs`;
   return message.kind === "list" ? `listing ${message.prefix}` : "deleting objects";
 }

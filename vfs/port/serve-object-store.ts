@@ -8,12 +8,15 @@ import {
   type StoreCallMessage,
   type StoreValue,
   transferable,
+  type WatchMessage,
 } from "./messages.ts";
 import type { PortStoreDescription } from "./port-object-store.ts";
 
 /** What `PortObjectStore` is made with. */
-export function describeStore({ url, capabilities, http }: ObjectStore): PortStoreDescription {
-  return { url, capabilities: { ...capabilities }, ...(http === undefined ? {} : { http }) };
+export function describeStore(store: ObjectStore): PortStoreDescription {
+  const { url, capabilities, http } = store;
+  const more = { bundle: store.bundle !== undefined, watch: store.watch !== undefined };
+  return { url, capabilities: { ...capabilities }, ...(http === undefined ? {} : { http }), ...more };
 }
 
 export interface StoreService {
@@ -53,6 +56,25 @@ export function serveObjectStore(port: MessagePort, store: ObjectStore): StoreSe
     }
   };
 
+  const watches = new Map<number, () => void>();
+  const watch = ({ id, volume, after }: WatchMessage): void => {
+    const stop = store.watch?.(volume, after, {
+      onNews: (news) => post({ id, kind: "news", news }),
+      onState: (state, reason) =>
+        post({
+          id,
+          kind: "watch-state",
+          state,
+          ...(reason === undefined ? {} : { reason: toWireError(reason) }),
+        }),
+      onEnd: (reason) => {
+        watches.delete(id);
+        post({ id, kind: "watch-end", reason: toWireError(reason) });
+      },
+    });
+    if (stop !== undefined) watches.set(id, stop);
+  };
+
   const onMessage = ({ data }: MessageEvent<ClientMessage>): void => {
     if (data.kind === "abort") {
       const call = calls.get(data.id);
@@ -61,7 +83,11 @@ export function serveObjectStore(port: MessagePort, store: ObjectStore): StoreSe
     } else if (data.kind === "chunk") calls.get(data.id)?.body?.push(data.bytes);
     else if (data.kind === "body-end") calls.get(data.id)?.body?.end();
     else if (data.kind === "body-failed") calls.get(data.id)?.body?.fail(fromWireError(data.error));
-    else void serve(data);
+    else if (data.kind === "watch") watch(data);
+    else if (data.kind === "unwatch") {
+      watches.get(data.id)?.();
+      watches.delete(data.id);
+    } else void serve(data);
   };
   const close = (): void => {
     const gone = new PagefoldError("unavailable", "the client of this store has gone", { retryable: false });
@@ -69,6 +95,8 @@ export function serveObjectStore(port: MessagePort, store: ObjectStore): StoreSe
       controller.abort(gone);
       body?.fail(gone);
     }
+    for (const stop of watches.values()) stop();
+    watches.clear();
     port.removeEventListener("message", onMessage);
     port.close();
   };
@@ -102,6 +130,8 @@ async function perform(
         signal,
       });
     }
+    case "bundle":
+      return store.bundle?.(message.name, { from: message.from, signal });
     case "delete":
       await store.delete(message.keys, { signal });
       return undefined;

@@ -79,6 +79,11 @@ export interface PushReply {
   readonly fork?: { readonly volume: string; readonly tag?: string };
 }
 
+/** A move to a newer remote commit. */
+export type FollowReply =
+  | { readonly done: false; readonly from: number; readonly lsn: number; readonly changedPages: number }
+  | { readonly done: true };
+
 export interface LogReply {
   readonly lsn: number;
   /** Milliseconds since 1970. */
@@ -133,6 +138,10 @@ export interface SessionCalls {
   >;
   fetch: Call<object, { readonly lsn: number; readonly behind: number }>;
   pull: Call<object, { readonly from: number; readonly lsn: number; readonly changedPages: number }>;
+  follow: Call<{ readonly pollMs?: number }, { readonly follow: number }>;
+  /** Answers when the database has moved on with the remote log; `done` when there is nothing more to come. */
+  followNext: Call<{ readonly follow: number }, FollowReply>;
+  closeFollow: Call<{ readonly follow: number }, undefined>;
   push: Call<{ readonly onDiverged: "error" | "reset" | "fork"; readonly tag?: string }, PushReply>;
   reset: Call<object, { readonly dropped: number }>;
   fork: Call<{ readonly tag: string; readonly localCommits: "move" | "leave" }, { readonly volume: string }>;

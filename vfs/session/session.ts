@@ -22,6 +22,7 @@ import { type CallContext, ConnectionQueue } from "./connection-queue.ts";
 import { Cursors } from "./cursors.ts";
 import { checkHoldsDatabase } from "./database-header.ts";
 import type { EngineParts, EngineRequest, SessionSettings } from "./engine.ts";
+import { Followers } from "./followers.ts";
 import { LiveQueries } from "./live-queries.ts";
 import { closeEngine, openVolume, pastState } from "./opening.ts";
 import type {
@@ -66,6 +67,7 @@ export class Session {
   readonly #files: SessionFiles;
   readonly #views = new Map<number, { readonly queue: ConnectionQueue; readonly snapshot: Snapshot }>();
   readonly #cursors = new Cursors();
+  readonly #followers = new Followers();
   readonly #live: LiveQueries;
   readonly #vfs: PagefoldVfs;
   readonly #stopListening: (() => void)[] = [];
@@ -144,6 +146,7 @@ export class Session {
     if (this.#closed) return;
     this.#closed = true;
     for (const stop of this.#stopListening) stop();
+    this.#followers.closeAll();
     try {
       await this.#closeConnections();
     } finally {
@@ -164,6 +167,15 @@ export class Session {
     liveNext: ({ live }, context) => this.#live.next(live, context),
     closeLive: ({ live }) => {
       this.#live.close(live);
+      return undefined;
+    },
+    follow: ({ pollMs }) => {
+      if (this.#fixed !== undefined) throw this.#staysAt(this.#fixed.lsn);
+      return { follow: this.#followers.open(this.#volume, pollMs) };
+    },
+    followNext: ({ follow }) => this.#followers.next(follow),
+    closeFollow: ({ follow }) => {
+      this.#followers.close(follow);
       return undefined;
     },
     status: () => this.#status(),
@@ -306,18 +318,19 @@ export class Session {
     kind: keyof typeof volumeCalls,
   ): Promise<unknown> {
     if (mayMove(kind, request)) await this.#main.notWriting(signal);
-    if (this.#fixed !== undefined) {
-      const { lsn } = this.#fixed;
-      throw new PagefoldError(
-        "invalid",
-        `${this.#parts.request.name} was opened at LSN ${lsn} and stays there; open it without an LSN to follow it`,
-        { details: { lsn } },
-      );
-    }
+    if (this.#fixed !== undefined) throw this.#staysAt(this.#fixed.lsn);
     const { store, onEvent } = this.#parts;
     const onProgress = (what: string) => (done: number, total: number) =>
       onEvent?.({ name: "progress", event: { what, done, total } });
     return volumeCalls[kind]({ store, volume: this.#volume, signal, onProgress }, request);
+  }
+
+  #staysAt(lsn: number): PagefoldError {
+    return new PagefoldError(
+      "invalid",
+      `${this.#parts.request.name} was opened at LSN ${lsn} and stays there; open it without an LSN to follow it`,
+      { details: { lsn } },
+    );
   }
 
   #status(): SessionStatus {

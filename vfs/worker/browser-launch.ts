@@ -1,5 +1,6 @@
 /** A browser as a platform: SQL workers are module workers; stores are objects of the application. */
 import { PagefoldError } from "../../src/base/errors.ts";
+import { openHttpStore } from "../../src/remote/http/http-object-store.ts";
 import { openBrowserEngine } from "./browser-engine.ts";
 import type { Platform, SqlWorker } from "./launch.ts";
 import { awaitLifeLock } from "./life-lock.ts";
@@ -19,11 +20,17 @@ declare const Worker: new (
 
 export const browserPlatform: Platform = {
   launchWorker: launchBrowserWorker,
-  openAddress: async ({ url }) => {
-    throw new PagefoldError(
-      "invalid",
-      `a browser cannot open ${url} by its address; give an ObjectStore that reads from there`,
-    );
+  openAddress: async ({ url, auth, name }) => {
+    if (!/^https?:/i.test(url)) {
+      throw new PagefoldError(
+        "invalid",
+        `a browser cannot open ${url}; give the https: address of a Pagefold server or of a static copy of the store, or an ObjectStore`,
+      );
+    }
+    return openHttpStore(url, {
+      ...(auth === undefined ? {} : { auth }),
+      ...(name === undefined ? {} : { name }),
+    });
   },
   openEngine: openBrowserEngine,
 };

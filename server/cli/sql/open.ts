@@ -37,7 +37,8 @@ export async function openDatabase(
   fixed: PastPoint | undefined,
 ): Promise<SqlSession> {
   const { store, endpoint, region, local, create, bridge } = options;
-  const database = await Database.open({ url: store, ...defined({ endpoint, region, create }) }, name, {
+  const auth = process.env.PAGEFOLD_TOKEN;
+  const database = await Database.open({ url: store, ...defined({ endpoint, region, auth, create }) }, name, {
     ...defined({ local: local === undefined ? undefined : { path: local }, create, bridge }),
     ...(typeof fixed === "number" ? { lsn: fixed } : {}),
     ...(fixed instanceof Date ? { time: fixed.getTime() } : {}),
