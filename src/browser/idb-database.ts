@@ -23,6 +23,7 @@ export class IdbDatabase {
   readonly path: string;
   readonly #store: UseStore;
   readonly #token = toHex(systemRuntime.randomBytes(new Uint8Array(16)));
+  #lost: PagefoldError | undefined;
 
   private constructor(name: string) {
     this.path = pathOf(name);
@@ -34,6 +35,8 @@ export class IdbDatabase {
     const database = new IdbDatabase(name);
     try {
       await database.#store("readwrite", (store) => {
+        const { db } = store.transaction;
+        db.onversionchange = () => database.#lose(db, undefined);
         store.put(database.#token, OWNER);
         return completion(store.transaction);
       });
@@ -74,25 +77,29 @@ export class IdbDatabase {
    * @throws `quota`; `busy` when somebody else has opened the database since; `unavailable`, for good, when the browser removed it
    */
   async apply(changes: Changes, durability: "strict" | "relaxed"): Promise<void> {
+    if (this.#lost !== undefined) throw this.#lost;
     try {
       // idb-keyval opens the database again where the browser had closed it, but knows nothing of durability.
       const db = await this.#store("readonly", (store) => store.transaction.db);
+      // Somebody deletes it; as long as it is open here, he and whoever opens it next would wait.
+      db.onversionchange = () => this.#lose(db, undefined);
       const transaction = db.transaction(STORE, "readwrite", { durability });
       const store = transaction.objectStore(STORE);
-      const done = completion(transaction);
       const owner = store.get(OWNER);
-      let lost: PagefoldError | undefined;
       owner.onsuccess = () => {
         if (owner.result === this.#token) return put(store, changes);
-        lost = lostError(this.path, owner.result);
         transaction.abort();
+        this.#lose(db, owner.result);
       };
-      await done.catch((e: unknown) => {
-        throw lost ?? e;
-      });
+      await completion(transaction);
     } catch (e) {
-      throw domError("write to", this.path, e);
+      throw this.#lost ?? domError("write to", this.path, e);
     }
+  }
+
+  #lose(db: IDBDatabase, owner: unknown): void {
+    this.#lost ??= lostError(this.path, owner);
+    db.close();
   }
 
   /** Idempotent. */
@@ -123,7 +130,7 @@ export async function listIdb(): Promise<string[]> {
   }
 }
 
-/** Empties the database first: deleting one that somebody has open waits until he closes it, and an owner without its token writes no more. */
+/** Empties the database first, after which an owner that still has it open writes no more: deleting it waits until he closes it. */
 export async function deleteIdb(name: string): Promise<void> {
   const path = pathOf(name);
   try {

@@ -1,7 +1,8 @@
 /** Where storages lie in the origin private file system: one directory each, `/pagefold/<name>`. */
+import { isPagefoldError } from "../base/errors.ts";
 import type { BlockFile } from "../local/block-file.ts";
 import { domError, domNameOf } from "./dom-errors.ts";
-import { OpfsBlockFileSystem } from "./opfs-block-file.ts";
+import { noSyncHandles, OpfsBlockFileSystem } from "./opfs-block-file.ts";
 
 const FOLDER = "pagefold";
 /** Its handle is held for as long as the storage is open: that there is one proves that handles can be had, and keeps others out. */
@@ -20,6 +21,7 @@ export interface OpenOpfs {
  */
 export async function openOpfs(name: string, patienceMs: number): Promise<OpenOpfs> {
   const path = pathOf(name);
+  if (!hasSyncHandles()) throw noSyncHandles(path);
   let files: OpfsBlockFileSystem;
   try {
     const folder = await (await root()).getDirectoryHandle(FOLDER, { create: true });
@@ -29,7 +31,18 @@ export async function openOpfs(name: string, patienceMs: number): Promise<OpenOp
     throw domError("open", path, e);
   }
   const isNew = !(await hasFiles(files));
-  return { files, owner: await files.open(OWNER_FILE), isNew };
+  try {
+    return { files, owner: await files.open(OWNER_FILE), isNew };
+  } catch (e) {
+    if (isNew && !isPagefoldError(e, "busy")) await deleteOpfs(name);
+    throw e;
+  }
+}
+
+/** Whether this thread of this browser says that it has them; a private window may refuse them all the same. */
+function hasSyncHandles(): boolean {
+  const { FileSystemFileHandle: type } = globalThis as { FileSystemFileHandle?: { prototype: object } };
+  return type !== undefined && "createSyncAccessHandle" in type.prototype;
 }
 
 /** Whether something is kept there. Works on every thread. */

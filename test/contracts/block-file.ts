@@ -1,13 +1,220 @@
-/** What every BlockFileSystem owes: run over each implementation, and usable for one's own. */
-import { afterEach, beforeEach, describe, expect, it } from "vitest";
+/**
+ * What every BlockFileSystem owes: run over each implementation, and usable for one's own. Of a test framework it needs only `describe` and `it`,
+ * so that it runs inside a page or a worker, too.
+ */
 import { isPagefoldError } from "../../src/base/errors.ts";
 import type { BlockFile, BlockFileSystem } from "../../src/local/block-file.ts";
+import type { TestApi } from "./object-store.ts";
 
 export interface BlockFileSubject {
   readonly files: BlockFileSystem;
   /** Another file system over the same bytes, as a later run would open it. Absent where nothing outlives the first. */
-  readonly reopen?: () => BlockFileSystem;
+  readonly reopen?: () => BlockFileSystem | Promise<BlockFileSystem>;
   readonly cleanup?: () => Promise<void> | void;
+}
+
+/** What a case works with: an empty file "data", open, which it may close and open again. */
+interface Fixture {
+  readonly subject: BlockFileSubject;
+  readonly files: BlockFileSystem;
+  file: BlockFile;
+}
+
+export function blockFileContract(api: TestApi, name: string, create: () => Promise<BlockFileSubject>): void {
+  function it(title: string, body: (fixture: Fixture) => void | Promise<void>): void {
+    api.it(title, async () => {
+      const subject = await create();
+      const fixture: Fixture = { subject, files: subject.files, file: await subject.files.open("data") };
+      try {
+        await body(fixture);
+      } finally {
+        await fixture.file.close();
+        await subject.cleanup?.();
+      }
+    });
+  }
+
+  api.describe(`BlockFile contract: ${name}`, () => {
+    it("creates an empty file", ({ file }) => {
+      equal(file.size(), 0);
+      equal(read(file, 0, 10).length, 0);
+      check(file.name.includes("data"), `its name is ${file.name}`);
+    });
+
+    it("reads back what was written, at once, at any offset", ({ file }) => {
+      const a = bytes(5000, 1);
+      file.writeAt(0, a);
+      sameBytes(read(file, 0, 5000), a);
+      file.writeAt(4097, bytes(3, 2));
+      sameBytes(read(file, 4097, 3), bytes(3, 2));
+      sameBytes(read(file, 4096, 1), a.subarray(4096, 4097));
+      equal(file.size(), 5000);
+    });
+
+    it("reads short only at the end of the file, and leaves the rest of the buffer alone", ({ file }) => {
+      file.writeAt(0, bytes(100, 1));
+      const into = new Uint8Array(50).fill(7);
+      equal(file.readAt(80, into), 20);
+      sameBytes(into.subarray(0, 20), bytes(100, 1).subarray(80));
+      check(
+        into.subarray(20).every((b) => b === 7),
+        "the rest of the buffer was written to",
+      );
+      equal(file.readAt(100, into), 0);
+      equal(file.readAt(1_000_000, into), 0);
+    });
+
+    it("grows by writing beyond the end, and the gap reads as zeros", ({ file }) => {
+      file.writeAt(700_000, bytes(10, 3));
+      equal(file.size(), 700_010);
+      check(
+        read(file, 0, 700_000).every((b) => b === 0),
+        "not all zeros",
+      );
+      sameBytes(read(file, 700_000, 10), bytes(10, 3));
+    });
+
+    it("writes large buffers and reads across whatever it is chunked by", ({ file }) => {
+      const a = bytes(3_000_001, 4);
+      file.writeAt(123, a);
+      sameBytes(read(file, 123, a.length), a);
+      sameBytes(read(file, 999_000, 70_000), a.subarray(999_000 - 123, 999_000 - 123 + 70_000));
+    });
+
+    it("addresses beyond 4 GiB", ({ file }) => {
+      const far = 2 ** 32 + 12_345;
+      file.writeAt(far, bytes(16, 5));
+      equal(file.size(), far + 16);
+      sameBytes(read(file, far, 16), bytes(16, 5));
+      check(
+        read(file, 12_345, 16).every((b) => b === 0),
+        "not all zeros",
+      );
+      file.truncate(0);
+    });
+
+    it("truncates, and grows again into zeros", ({ file }) => {
+      file.writeAt(0, bytes(10_000, 6));
+      file.truncate(1000);
+      equal(file.size(), 1000);
+      file.truncate(20_000);
+      equal(file.size(), 20_000);
+      sameBytes(read(file, 0, 1000), bytes(10_000, 6).subarray(0, 1000));
+      check(
+        read(file, 1000, 19_000).every((b) => b === 0),
+        "not all zeros",
+      );
+      file.truncate(500);
+      file.writeAt(600, bytes(1, 1));
+      check(
+        read(file, 500, 100).every((b) => b === 0),
+        "not all zeros",
+      );
+    });
+
+    it("takes an empty write as nothing", ({ file }) => {
+      file.writeAt(1000, new Uint8Array(0));
+      equal(file.size(), 0);
+    });
+
+    it("does not keep the caller's buffer", ({ file }) => {
+      const a = bytes(100, 7);
+      file.writeAt(0, a);
+      a.fill(0);
+      sameBytes(read(file, 0, 100), bytes(100, 7));
+    });
+
+    it("writes and reads through views with an offset", ({ file }) => {
+      const whole = bytes(300, 8);
+      file.writeAt(0, whole.subarray(100, 200));
+      const into = new Uint8Array(300);
+      file.readAt(0, into.subarray(50, 150));
+      sameBytes(into.subarray(50, 150), whole.subarray(100, 200));
+      equal(into[49], 0);
+      equal(into[150], 0);
+    });
+
+    it("flushes, and says when that is durable", async ({ file }) => {
+      file.writeAt(0, bytes(100, 9));
+      file.flush();
+      await file.durable();
+      check(["flush", "deferred"].includes(file.durability), `its durability is ${file.durability}`);
+    });
+
+    it("refuses offsets that are no offsets", ({ file }) => {
+      equal(
+        codeOf(() => file.readAt(-1, new Uint8Array(1))),
+        "invalid",
+      );
+      equal(
+        codeOf(() => file.writeAt(0.5, new Uint8Array(1))),
+        "invalid",
+      );
+      equal(
+        codeOf(() => file.writeAt(2 ** 60, new Uint8Array(1))),
+        "invalid",
+      );
+      equal(
+        codeOf(() => file.truncate(Number.NaN)),
+        "invalid",
+      );
+    });
+
+    it("is closed once, and says so afterwards", async ({ file }) => {
+      await file.close();
+      await file.close();
+      equal(
+        codeOf(() => file.readAt(0, new Uint8Array(1))),
+        "closed",
+      );
+      equal(
+        codeOf(() => file.writeAt(0, new Uint8Array(1))),
+        "closed",
+      );
+      equal(
+        codeOf(() => file.flush()),
+        "closed",
+      );
+      equal(
+        codeOf(() => file.size()),
+        "closed",
+      );
+    });
+
+    it("opens a file once at a time", async (fixture) => {
+      const { files } = fixture;
+      equal(await failureOf(files.open("data")), "busy");
+      equal(await failureOf(files.remove("data")), "busy");
+      await fixture.file.close();
+      fixture.file = await files.open("data");
+    });
+
+    it("keeps bytes over close and open", async (fixture) => {
+      const { file, files, subject } = fixture;
+      file.writeAt(0, bytes(5000, 10));
+      file.flush();
+      await file.durable();
+      await file.close();
+      fixture.file = await ((await subject.reopen?.()) ?? files).open("data");
+      sameBytes(read(fixture.file, 0, 5000), bytes(5000, 10));
+      equal(fixture.file.size(), 5000);
+    });
+
+    it("lists, finds and removes files", async ({ files }) => {
+      const other = await files.open("other-file.1");
+      other.writeAt(0, bytes(10, 1));
+      await other.close();
+      equal((await files.list()).join(), "data,other-file.1");
+      equal(await files.exists("other-file.1"), true);
+      await files.remove("other-file.1");
+      await files.remove("other-file.1");
+      equal(await files.exists("other-file.1"), false);
+      equal((await files.list()).join(), "data");
+      const again = await files.open("other-file.1");
+      equal(again.size(), 0);
+      await again.close();
+    });
+  });
 }
 
 function bytes(length: number, seed: number): Uint8Array {
@@ -28,160 +235,23 @@ function codeOf(run: () => unknown): string | undefined {
   return undefined;
 }
 
-export function blockFileContract(name: string, create: () => Promise<BlockFileSubject>): void {
-  describe(`BlockFile contract: ${name}`, () => {
-    let subject: BlockFileSubject;
-    let files: BlockFileSystem;
-    let file: BlockFile;
+function failureOf(work: Promise<unknown>): Promise<string | undefined> {
+  return work.then(
+    () => undefined,
+    (e) => (isPagefoldError(e) ? e.code : String(e)),
+  );
+}
 
-    beforeEach(async () => {
-      subject = await create();
-      files = subject.files;
-      file = await files.open("data");
-    });
+function check(condition: unknown, message: string): asserts condition {
+  if (!condition) throw new Error(message);
+}
 
-    afterEach(async () => {
-      await file.close();
-      await subject.cleanup?.();
-    });
+function equal(actual: unknown, expected: unknown): void {
+  check(actual === expected, `expected ${String(expected)}, got ${String(actual)}`);
+}
 
-    it("creates an empty file", () => {
-      expect(file.size()).toBe(0);
-      expect(read(file, 0, 10)).toHaveLength(0);
-      expect(file.name).toContain("data");
-    });
-
-    it("reads back what was written, at once, at any offset", () => {
-      const a = bytes(5000, 1);
-      file.writeAt(0, a);
-      expect(read(file, 0, 5000)).toEqual(a);
-      file.writeAt(4097, bytes(3, 2));
-      expect(read(file, 4097, 3)).toEqual(bytes(3, 2));
-      expect(read(file, 4096, 1)).toEqual(a.subarray(4096, 4097));
-      expect(file.size()).toBe(5000);
-    });
-
-    it("reads short only at the end of the file, and leaves the rest of the buffer alone", () => {
-      file.writeAt(0, bytes(100, 1));
-      const into = new Uint8Array(50).fill(7);
-      expect(file.readAt(80, into)).toBe(20);
-      expect(into.subarray(0, 20)).toEqual(bytes(100, 1).subarray(80));
-      expect(into.subarray(20).every((b) => b === 7)).toBe(true);
-      expect(file.readAt(100, into)).toBe(0);
-      expect(file.readAt(1_000_000, into)).toBe(0);
-    });
-
-    it("grows by writing beyond the end, and the gap reads as zeros", () => {
-      file.writeAt(700_000, bytes(10, 3));
-      expect(file.size()).toBe(700_010);
-      expect(read(file, 0, 700_000).every((b) => b === 0)).toBe(true);
-      expect(read(file, 700_000, 10)).toEqual(bytes(10, 3));
-    });
-
-    it("writes large buffers and reads across whatever it is chunked by", () => {
-      const a = bytes(3_000_001, 4);
-      file.writeAt(123, a);
-      expect(Buffer.compare(read(file, 123, a.length), a)).toBe(0);
-      expect(read(file, 999_000, 70_000)).toEqual(a.subarray(999_000 - 123, 999_000 - 123 + 70_000));
-    });
-
-    it("addresses beyond 4 GiB", () => {
-      const far = 2 ** 32 + 12_345;
-      file.writeAt(far, bytes(16, 5));
-      expect(file.size()).toBe(far + 16);
-      expect(read(file, far, 16)).toEqual(bytes(16, 5));
-      expect(read(file, 12_345, 16).every((b) => b === 0)).toBe(true);
-      file.truncate(0);
-    });
-
-    it("truncates, and grows again into zeros", () => {
-      file.writeAt(0, bytes(10_000, 6));
-      file.truncate(1000);
-      expect(file.size()).toBe(1000);
-      file.truncate(20_000);
-      expect(file.size()).toBe(20_000);
-      expect(read(file, 0, 1000)).toEqual(bytes(10_000, 6).subarray(0, 1000));
-      expect(read(file, 1000, 19_000).every((b) => b === 0)).toBe(true);
-      file.truncate(500);
-      file.writeAt(600, bytes(1, 1));
-      expect(read(file, 500, 100).every((b) => b === 0)).toBe(true);
-    });
-
-    it("takes an empty write as nothing", () => {
-      file.writeAt(1000, new Uint8Array(0));
-      expect(file.size()).toBe(0);
-    });
-
-    it("does not keep the caller's buffer", () => {
-      const a = bytes(100, 7);
-      file.writeAt(0, a);
-      a.fill(0);
-      expect(read(file, 0, 100)).toEqual(bytes(100, 7));
-    });
-
-    it("writes and reads through views with an offset", () => {
-      const whole = bytes(300, 8);
-      file.writeAt(0, whole.subarray(100, 200));
-      const into = new Uint8Array(300);
-      file.readAt(0, into.subarray(50, 150));
-      expect(into.subarray(50, 150)).toEqual(whole.subarray(100, 200));
-      expect(into[49]).toBe(0);
-      expect(into[150]).toBe(0);
-    });
-
-    it("flushes, and says when that is durable", async () => {
-      file.writeAt(0, bytes(100, 9));
-      file.flush();
-      await file.durable();
-      expect(["flush", "deferred"]).toContain(file.durability);
-    });
-
-    it("refuses offsets that are no offsets", () => {
-      expect(codeOf(() => file.readAt(-1, new Uint8Array(1)))).toBe("invalid");
-      expect(codeOf(() => file.writeAt(0.5, new Uint8Array(1)))).toBe("invalid");
-      expect(codeOf(() => file.writeAt(2 ** 60, new Uint8Array(1)))).toBe("invalid");
-      expect(codeOf(() => file.truncate(Number.NaN))).toBe("invalid");
-    });
-
-    it("is closed once, and says so afterwards", async () => {
-      await file.close();
-      await file.close();
-      expect(codeOf(() => file.readAt(0, new Uint8Array(1)))).toBe("closed");
-      expect(codeOf(() => file.writeAt(0, new Uint8Array(1)))).toBe("closed");
-      expect(codeOf(() => file.flush())).toBe("closed");
-      expect(codeOf(() => file.size())).toBe("closed");
-    });
-
-    it("opens a file once at a time", async () => {
-      await expect(files.open("data")).rejects.toMatchObject({ code: "busy" });
-      await expect(files.remove("data")).rejects.toMatchObject({ code: "busy" });
-      await file.close();
-      file = await files.open("data");
-    });
-
-    it("keeps bytes over close and open", async () => {
-      file.writeAt(0, bytes(5000, 10));
-      file.flush();
-      await file.durable();
-      await file.close();
-      file = await (subject.reopen?.() ?? files).open("data");
-      expect(read(file, 0, 5000)).toEqual(bytes(5000, 10));
-      expect(file.size()).toBe(5000);
-    });
-
-    it("lists, finds and removes files", async () => {
-      const other = await files.open("other-file.1");
-      other.writeAt(0, bytes(10, 1));
-      await other.close();
-      expect(await files.list()).toEqual(["data", "other-file.1"]);
-      expect(await files.exists("other-file.1")).toBe(true);
-      await files.remove("other-file.1");
-      await files.remove("other-file.1");
-      expect(await files.exists("other-file.1")).toBe(false);
-      expect(await files.list()).toEqual(["data"]);
-      const again = await files.open("other-file.1");
-      expect(again.size()).toBe(0);
-      await again.close();
-    });
-  });
+function sameBytes(actual: Uint8Array, expected: Uint8Array): void {
+  equal(actual.length, expected.length);
+  const at = actual.findIndex((byte, i) => byte !== expected[i]);
+  check(at === -1, `byte ${at} is ${actual[at]}, not ${expected[at]}`);
 }

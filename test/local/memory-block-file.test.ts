@@ -4,7 +4,7 @@ import { MemoryBlockFileSystem } from "../../src/local/memory-block-file.ts";
 import { blockFileContract } from "../contracts/block-file.ts";
 import { testSeed } from "./xxh64.ts";
 
-blockFileContract("memory", async () => {
+blockFileContract({ describe, it }, "memory", async () => {
   const files = new MemoryBlockFileSystem();
   return { files, reopen: () => files };
 });

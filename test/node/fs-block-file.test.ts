@@ -17,7 +17,7 @@ function removeAll(): void {
   for (const dir of made.splice(0)) fs.rmSync(dir, { recursive: true, force: true });
 }
 
-blockFileContract("file system", async () => {
+blockFileContract({ describe, it }, "file system", async () => {
   const dir = path.join(temporary(), "deep", "er");
   return { files: new FsBlockFileSystem(dir), reopen: () => new FsBlockFileSystem(dir), cleanup: removeAll };
 });
