@@ -5,6 +5,7 @@
 import type { Lsn, VolumeId } from "../base/brand.ts";
 import { decodeHeadHint, encodeHeadHint } from "../format/head-codec.ts";
 import { commitKey, commitsPrefix, headKey, lsnOfCommitKey } from "../format/keys.ts";
+import { newestByProbing } from "../remote/newest-by-probing.ts";
 import type { ObjectStore } from "../remote/object-store.ts";
 
 type Signal = { readonly signal?: AbortSignal };
@@ -42,8 +43,11 @@ export async function findHead(
   }
   const hint = await readHint(store, volume, options);
   const least = Math.max(known, forkPoint) as Lsn;
-  const start = hint > least && (await exists(store, volume, hint, options)) ? hint : least;
-  return probeForward(store, volume, start, options);
+  const has = (lsn: number): Promise<boolean> => exists(store, volume, lsn, options);
+  // The hint is nearly always right: that it is, and that there is nothing behind it, is asked in one round trip.
+  const [found, more] = hint > least ? await Promise.all([has(hint), has(hint + 1)]) : [false, undefined];
+  if (!found) return (await newestByProbing(least, has)) as Lsn;
+  return (more === false ? hint : await newestByProbing(hint + 1, has)) as Lsn;
 }
 
 /** Rewrites the hint; best effort, for readers of stores that cannot list. */
@@ -62,21 +66,4 @@ async function exists(store: ObjectStore, volume: VolumeId, lsn: number, options
     ...options,
   });
   return first !== undefined;
-}
-
-/** LSNs have no gaps: doubling finds a bound, bisection the end. */
-async function probeForward(store: ObjectStore, volume: VolumeId, start: Lsn, options: Signal): Promise<Lsn> {
-  let present: number = start;
-  let step = 1;
-  while (await exists(store, volume, present + step, options)) {
-    present += step;
-    step *= 2;
-  }
-  let absent = present + step;
-  while (absent - present > 1) {
-    const middle = present + Math.floor((absent - present) / 2);
-    if (await exists(store, volume, middle, options)) present = middle;
-    else absent = middle;
-  }
-  return present as Lsn;
 }

@@ -5,6 +5,7 @@ import type { Runtime } from "../base/runtime.ts";
 import type { Codecs } from "../format/codecs.ts";
 import { checkTagName, parseTagKey, tagKey, tagPrefix, tagsPrefix } from "../format/keys.ts";
 import { decodeTag, encodeTag } from "../format/tag-codec.ts";
+import { newestByProbing } from "../remote/newest-by-probing.ts";
 import type { ObjectStore } from "../remote/object-store.ts";
 
 type Signal = { readonly signal?: AbortSignal };
@@ -92,12 +93,31 @@ async function newestOf(
   tag: string,
   options: Signal,
 ): Promise<NewestTag> {
+  if (!store.capabilities.list) return probedNewestOf(store, codecs, tag, options);
   const [entry] = await store.list(tagPrefix(tag), { limit: 1, ...options });
   const n = entry === undefined ? undefined : parseTagKey(entry.key)?.n;
   if (entry === undefined || n === undefined) return { n: 0, volume: undefined };
   const bytes = await store.get(entry.key, options);
   if (bytes === undefined) return { n, volume: undefined };
   return { n, volume: decodeTag(bytes, codecs.hash, { tag, key: entry.key }).volume };
+}
+
+/** Values of a tag are small, and few: those that are probed are kept. */
+async function probedNewestOf(
+  store: ObjectStore,
+  codecs: Codecs,
+  tag: string,
+  options: Signal,
+): Promise<NewestTag> {
+  const values = new Map<number, Uint8Array>();
+  const n = await newestByProbing(0, async (number) => {
+    const bytes = await store.get(tagKey(tag, number), options);
+    if (bytes !== undefined) values.set(number, bytes);
+    return bytes !== undefined;
+  });
+  const bytes = values.get(n);
+  if (bytes === undefined) return { n: 0, volume: undefined };
+  return { n, volume: decodeTag(bytes, codecs.hash, { tag, key: tagKey(tag, n) }).volume };
 }
 
 function tagTaken(tag: string, volume: VolumeId | undefined): PagefoldError {
