@@ -1,20 +1,21 @@
 /**
  * BlockFiles in memory with write-behind to IndexedDB, for where there is no OPFS handle. IndexedDB is asynchronous and block files are not, so a
  * file is loaded whole when it is opened, and `flush` only hands over: what it handed over is stored in one transaction, and `durable()` tells when.
+ * What was never flushed is stored when another file is flushed, or at the close; of expendable files, a little after it was written.
  *
  * The database of a storage: "size/<file>" → bytes of the file; "chunk/<file>/<n>" → its n-th 256 KiB (64 pages of 4 KiB), the last one cut short; a
  * chunk that is absent reads as zeros.
  */
 import { PagefoldError } from "../base/errors.ts";
 import { systemRuntime } from "../base/runtime.ts";
-import type { BlockFile, BlockFileSystem } from "../local/block-file.ts";
+import type { BlockFile, BlockFileSystem, OpenFileOptions } from "../local/block-file.ts";
 import { checkOffset } from "../local/memory-block-file.ts";
 import { ChunkedBytes } from "./chunked-bytes.ts";
 import { IdbDatabase } from "./idb-database.ts";
 import { checkFileName } from "./names.ts";
 import { WriteBehind } from "./write-behind.ts";
 
-/** What is written and not flushed, pages of the cache say, is handed over so much later. */
+/** What is expendable, pages of the cache say, is handed over so long after it was written. */
 const WRITE_DELAY_MS = 500;
 
 export class IdbBlockFileSystem implements BlockFileSystem {
@@ -35,7 +36,7 @@ export class IdbBlockFileSystem implements BlockFileSystem {
     return new IdbBlockFileSystem(await IdbDatabase.open(name));
   }
 
-  async open(name: string): Promise<BlockFile> {
+  async open(name: string, options: OpenFileOptions = {}): Promise<BlockFile> {
     const path = `${this.name}/${checkFileName(name)}`;
     if (this.#open.has(name)) {
       throw new PagefoldError("busy", `${path} is already open; close the other handle first`, {
@@ -44,9 +45,15 @@ export class IdbBlockFileSystem implements BlockFileSystem {
     }
     this.#open.set(name, undefined);
     try {
-      const bytes = await this.#load(name, path);
-      const onClose = () => this.#open.delete(name);
-      const file = new IdbBlockFile(path, bytes, this.#behind, () => this.#writeSoon(), onClose);
+      const file = new IdbBlockFile({
+        name: path,
+        bytes: await this.#load(name, path),
+        behind: this.#behind,
+        expendable: options.expendable === true,
+        onFlush: () => this.#handOver(),
+        onWrite: () => this.#handOverSoon(),
+        onClose: () => this.#open.delete(name),
+      });
       this.#open.set(name, file);
       return file;
     } catch (e) {
@@ -96,97 +103,119 @@ export class IdbBlockFileSystem implements BlockFileSystem {
     return bytes;
   }
 
-  #writeSoon(): void {
+  /** All files as they are now, in one transaction: a file that was cut short after another was flushed never is so without that flush. */
+  #handOver(): void {
+    const changes = new Map<string, unknown>();
+    for (const file of this.#open.values()) {
+      if (file?.expendable === false) for (const [key, value] of file.takeChanges()) changes.set(key, value);
+    }
+    this.#behind.flushed(changes);
+  }
+
+  #handOverSoon(): void {
     if (this.#waits) return;
     this.#waits = true;
     void systemRuntime.sleep(WRITE_DELAY_MS).then(() => {
       this.#waits = false;
-      for (const file of this.#open.values()) file?.handOver();
+      for (const file of this.#open.values())
+        if (file?.expendable === true) this.#behind.expendable(file.takeChanges());
     });
   }
+}
+
+interface IdbFileParts {
+  readonly name: string;
+  readonly bytes: ChunkedBytes;
+  readonly behind: WriteBehind;
+  readonly expendable: boolean;
+  readonly onFlush: () => void;
+  /** An expendable file has changed. */
+  readonly onWrite: () => void;
+  readonly onClose: () => void;
 }
 
 class IdbBlockFile implements BlockFile {
   readonly name: string;
   readonly durability = "deferred";
-  readonly #bytes: ChunkedBytes;
-  readonly #behind: WriteBehind;
-  readonly #onWrite: () => void;
-  readonly #onClose: () => void;
+  readonly expendable: boolean;
+  readonly #parts: IdbFileParts;
   #closing: Promise<void> | undefined;
 
-  constructor(
-    name: string,
-    bytes: ChunkedBytes,
-    behind: WriteBehind,
-    onWrite: () => void,
-    onClose: () => void,
-  ) {
-    this.name = name;
-    this.#bytes = bytes;
-    this.#behind = behind;
-    this.#onWrite = onWrite;
-    this.#onClose = onClose;
+  constructor(parts: IdbFileParts) {
+    this.name = parts.name;
+    this.expendable = parts.expendable;
+    this.#parts = parts;
   }
 
   size(): number {
     this.#check();
-    return this.#bytes.size;
+    return this.#parts.bytes.size;
   }
 
   readAt(offset: number, into: Uint8Array): number {
     this.#check();
     checkOffset(this.name, offset);
-    return this.#bytes.read(offset, into);
+    return this.#parts.bytes.read(offset, into);
   }
 
   writeAt(offset: number, bytes: Uint8Array): void {
     this.#checkWritable();
     checkOffset(this.name, offset);
     if (bytes.length === 0) return;
-    const { full } = this.#behind;
+    const { behind, bytes: file } = this.#parts;
+    const full = this.expendable ? behind.tight : behind.full;
     // What is queued has no room yet: more would only be lost with it.
-    if (full !== undefined && this.#bytes.grows(offset, bytes.length)) throw full;
-    this.#bytes.write(offset, bytes);
-    this.#onWrite();
+    if (full !== undefined && file.grows(offset, bytes.length)) throw full;
+    file.write(offset, bytes);
+    if (this.expendable) this.#parts.onWrite();
   }
 
   truncate(size: number): void {
     this.#checkWritable();
     checkOffset(this.name, size);
-    this.#bytes.truncate(size);
-    this.#onWrite();
+    const { behind, bytes } = this.#parts;
+    bytes.truncate(size);
+    // At once, where that is the room that something waits for.
+    if (this.expendable && behind.tight !== undefined) behind.expendable(bytes.takeChanges());
+    else if (this.expendable) this.#parts.onWrite();
   }
 
   flush(): void {
     this.#checkWritable();
-    this.#behind.flushed(this.#bytes.takeChanges(), (key) => this.#bytes.owns(key));
+    if (this.expendable) this.#parts.behind.expendable(this.#parts.bytes.takeChanges());
+    else this.#parts.onFlush();
   }
 
   async durable(): Promise<void> {
     this.#checkWritable();
-    await this.#behind.durable();
+    await this.#parts.behind.durable();
   }
 
-  /** Resolves when everything that was written is stored. What was not flushed is given up where there is no room for it. */
+  /** What is to be stored. */
+  takeChanges(): Map<string, unknown> {
+    return this.#parts.bytes.takeChanges();
+  }
+
+  /** Resolves when everything that was written is stored; of an expendable file, as much as there is room for. */
   close(): Promise<void> {
     this.#closing ??= this.#close();
     return this.#closing;
   }
 
-  /** Hands over what was written and not flushed. */
-  handOver(): void {
-    if (this.#closing === undefined) this.#behind.written(this.#bytes.takeChanges());
-  }
-
   async #close(): Promise<void> {
+    const { behind, bytes, onClose, onFlush } = this.#parts;
     try {
-      if (this.#behind.lost !== undefined) return;
-      this.#behind.written(this.#bytes.takeChanges());
-      await this.#behind.drained();
+      if (behind.lost !== undefined) return;
+      if (this.expendable) {
+        behind.expendable(bytes.takeChanges());
+        await behind.settled();
+        behind.forget((key) => bytes.owns(key));
+      } else {
+        onFlush();
+        await behind.durable();
+      }
     } finally {
-      this.#behind.forget((key) => this.#bytes.owns(key));
-      this.#onClose();
+      onClose();
     }
   }
 
@@ -197,6 +226,6 @@ class IdbBlockFile implements BlockFile {
 
   #checkWritable(): void {
     this.#check();
-    if (this.#behind.lost !== undefined) throw this.#behind.lost;
+    if (this.#parts.behind.lost !== undefined) throw this.#parts.behind.lost;
   }
 }

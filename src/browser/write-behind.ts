@@ -1,7 +1,7 @@
 /**
- * The way from the memory of block files to their database: changes are queued at once and stored later, in the order of the queue, one transaction
- * at a time. What was flushed is promised, and tried again until it is stored; what was only written goes when nothing promised waits, and may be
- * taken back when there is no room.
+ * The way from the memory of block files to their database: changes are queued at once and stored later, one transaction at a time. What was flushed
+ * is promised: it goes first, whole, and is tried again until it is stored. What is expendable goes when nothing promised waits, in parts, and gives its
+ * room back before a promise fails. A key belongs to the one or the other for ever.
  */
 import { isPagefoldError, type PagefoldError } from "../base/errors.ts";
 import type { Changes } from "./idb-database.ts";
@@ -12,27 +12,38 @@ export interface WriteBehindTarget {
 
 type Queue = Map<string, unknown>;
 
-/** What was only written is stored in parts of so many values, so that a promise waits for no more than one of them. */
+interface Running {
+  readonly promised: boolean;
+  done: Promise<void>;
+}
+
+/** Expendable values of one transaction, so that a promise waits for no more than these. */
 const PART_VALUES = 16;
 
 export class WriteBehind {
   readonly #target: WriteBehindTarget;
   #flushed: Queue = new Map();
-  #written: Queue = new Map();
+  readonly #expendable: Queue = new Map();
   #running: Running | undefined;
   /** How often something was flushed, and up to which of these everything is stored. */
   #flushes = 0;
   #stored = 0;
   #full: PagefoldError | undefined;
+  #tight: PagefoldError | undefined;
   #lost: PagefoldError | undefined;
 
   constructor(target: WriteBehindTarget) {
     this.#target = target;
   }
 
-  /** Why nothing should grow now: the last transaction did not fit. */
+  /** Why nothing should grow now: what was promised did not fit. */
   get full(): PagefoldError | undefined {
     return this.#full;
+  }
+
+  /** Why nothing expendable should grow any more. */
+  get tight(): PagefoldError | undefined {
+    return this.#full ?? this.#tight;
   }
 
   /** Why nothing will be stored any more. */
@@ -40,21 +51,14 @@ export class WriteBehind {
     return this.#lost;
   }
 
-  /** @param isTheirs whether a key is one of the file's that was flushed: with it goes what it had only written before */
-  flushed(changes: Changes, isTheirs: (key: string) => boolean): void {
-    for (const [key, value] of this.#written) {
-      if (!isTheirs(key)) continue;
-      this.#written.delete(key);
-      this.#flushed.set(key, value);
-    }
+  flushed(changes: Changes): void {
     for (const [key, value] of changes) this.#flushed.set(key, value);
-    if (this.#running !== undefined) this.#running.promised = true;
     this.#flushes++;
     this.#start();
   }
 
-  written(changes: Changes): void {
-    for (const [key, value] of changes) this.#written.set(key, value);
+  expendable(changes: Changes): void {
+    for (const [key, value] of changes) this.#expendable.set(key, value);
     this.#start();
   }
 
@@ -62,83 +66,87 @@ export class WriteBehind {
   async durable(): Promise<void> {
     const target = this.#flushes;
     while (this.#stored < target && this.#lost === undefined) {
-      const running = this.#running;
-      // What was only written, and did not fit, is nothing that was promised.
-      if (running !== undefined && !running.flushed) await running.done.catch(() => {});
-      else await (running ?? this.#start())?.done;
+      const running = this.#running ?? this.#start();
+      if (running?.promised === false) await running.done.catch(() => {});
+      else await running?.done;
     }
     if (this.#lost !== undefined) throw this.#lost;
   }
 
-  /** Resolves when nothing waits any more. */
-  async drained(): Promise<void> {
-    while (this.#running !== undefined || this.#flushed.size + this.#written.size > 0) {
-      if (this.#lost !== undefined) throw this.#lost;
-      await (this.#running ?? this.#start())?.done;
+  /** Resolves when nothing expendable waits any more, be it that there is no room for it. */
+  async settled(): Promise<void> {
+    while (this.#expendable.size > 0 && this.#tight === undefined && this.#lost === undefined) {
+      await (this.#running ?? this.#start())?.done.catch(() => {});
+      // What is promised does not fit: then neither does this.
+      if (this.#full !== undefined) return;
     }
   }
 
-  /** Takes back what was written and not flushed, of these keys. */
+  /** Takes back what waits of an expendable file. */
   forget(isTheirs: (key: string) => boolean): void {
-    for (const key of this.#written.keys()) if (isTheirs(key)) this.#written.delete(key);
+    for (const key of this.#expendable.keys()) if (isTheirs(key)) this.#expendable.delete(key);
   }
 
   #start(): Running | undefined {
     if (this.#running !== undefined || this.#lost !== undefined) return this.#running;
-    const flushed = this.#stored < this.#flushes;
-    const batch = flushed ? this.#flushed : firstOf(this.#written, PART_VALUES);
-    if (flushed) this.#flushed = new Map();
-    else if (batch.size === 0) return undefined;
-    const running: Running = { flushed, promised: flushed, done: Promise.resolve() };
+    const next = this.#next();
+    if (next === undefined) return undefined;
+    const running: Running = { promised: next.promised, done: this.#store(next.batch, next.promised) };
     this.#running = running;
-    running.done = this.#store(batch, running);
     // Whoever waits is told; where nobody does, the next one who asks is.
     running.done.catch(() => {});
     return running;
   }
 
-  async #store(batch: Queue, running: Running): Promise<void> {
+  #next(): { readonly batch: Queue; readonly promised: boolean } | undefined {
+    if (this.tight !== undefined) {
+      // Browsers ask whether there is room for what is put, whatever the same transaction deletes.
+      const batch = take(this.#expendable, Number.POSITIVE_INFINITY, (value) => value === undefined);
+      if (batch.size > 0) return { batch, promised: false };
+    }
+    if (this.#stored < this.#flushes) {
+      const batch = this.#flushed;
+      this.#flushed = new Map();
+      return { batch, promised: true };
+    }
+    if (this.#tight !== undefined || this.#expendable.size === 0) return undefined;
+    return { batch: take(this.#expendable, PART_VALUES, () => true), promised: false };
+  }
+
+  async #store(batch: Queue, promised: boolean): Promise<void> {
     const flushes = this.#flushes;
     try {
-      if (batch.size > 0) await this.#target.apply(batch, running.flushed ? "strict" : "relaxed");
+      if (batch.size > 0) await this.#target.apply(batch, promised ? "strict" : "relaxed");
     } catch (e) {
       this.#running = undefined;
-      this.#putBack(batch, running);
-      if (isPagefoldError(e, "quota")) this.#full = e;
-      else if (isPagefoldError(e) && !e.retryable) this.#lost = e;
+      this.#putBack(batch, promised ? this.#flushed : this.#expendable);
+      if (isPagefoldError(e, "quota")) {
+        if (promised) this.#full = e;
+        else this.#tight = e;
+      } else if (isPagefoldError(e) && !e.retryable) this.#lost = e;
       throw e;
     }
     this.#running = undefined;
+    if (promised) this.#stored = flushes;
     this.#full = undefined;
-    if (running.flushed) this.#stored = flushes;
+    if (!promised) this.#tight = undefined;
     this.#start();
   }
 
-  /** Below what was queued since; a flush that came meanwhile has promised this, too. */
-  #putBack(batch: Queue, { promised }: Running): void {
-    for (const [key, value] of batch) {
-      if (this.#flushed.has(key)) continue;
-      if (promised) this.#flushed.set(key, value);
-      else if (!this.#written.has(key)) this.#written.set(key, value);
-    }
+  /** What was queued since is newer. */
+  #putBack(batch: Queue, queue: Queue): void {
+    for (const [key, value] of batch) if (!queue.has(key)) queue.set(key, value);
   }
-}
-
-interface Running {
-  /** Whether what is being stored was flushed, or only written. */
-  readonly flushed: boolean;
-  /** A flush has begun since, which counts on it. */
-  promised: boolean;
-  done: Promise<void>;
 }
 
 /** Takes up to `count` entries out. */
-function firstOf(queue: Queue, count: number): Queue {
-  const first: Queue = new Map();
+function take(queue: Queue, count: number, wanted: (value: unknown) => boolean): Queue {
+  const taken: Queue = new Map();
   for (const [key, value] of queue) {
-    if (first.size === count) break;
-    first.set(key, value);
+    if (taken.size >= count) break;
+    if (!wanted(value)) continue;
+    taken.set(key, value);
     queue.delete(key);
   }
-  return first;
+  return taken;
 }

@@ -27,11 +27,19 @@ export interface BlockFile {
   close(): Promise<void>;
 }
 
+export interface OpenFileOptions {
+  /**
+   * What it holds can be had again: it is the first to go where space runs out, and need not survive a crash, whatever was flushed. Default
+   * false.
+   */
+  readonly expendable?: boolean;
+}
+
 /** A set of BlockFiles by name: a directory, an OPFS directory, or memory. */
 export interface BlockFileSystem {
   readonly name: string;
   /** Opens, creating it empty where it is absent. A file is open at most once at a time. */
-  open(name: string): Promise<BlockFile>;
+  open(name: string, options?: OpenFileOptions): Promise<BlockFile>;
   exists(name: string): Promise<boolean>;
   remove(name: string): Promise<void>;
   list(): Promise<string[]>;
