@@ -26,6 +26,11 @@ const rows = {
   commit: async () => (await import("./rows/commit.mjs")).commitRows(),
   memory: async () => (await import("./rows/memory.mjs")).memoryRows(),
   huge: async () => (await import("./rows/huge.mjs")).hugeRows(),
+  serve: async () => (await import("./rows/serve.mjs")).serveRows(),
+  live: async () => (await import("./rows/serve.mjs")).liveRows(),
+  idle: async () => (await import("./rows/serve.mjs")).idleRows(),
+  browser: async () => (await import("./rows/browser.mjs")).browserRows(),
+  peers: async () => (await import("./rows/peers.mjs")).peersRows(),
   table: async () => (await import("./rows/table.mjs")).tableRows(),
 };
 

@@ -10,7 +10,14 @@ writeFileSync(
   join(peers, "package.json"),
   JSON.stringify({ name: "peers", private: true, allowScripts: { "better-sqlite3": true } }),
 );
-for (const peer of ["node-sqlite3-wasm@0.8.60", "better-sqlite3@12.11.1"]) {
+const wanted = [
+  "node-sqlite3-wasm@0.8.60",
+  "better-sqlite3@12.11.1",
+  "autocannon@9.0.0",
+  "sql.js-httpvfs@0.8.12",
+  "sqlite-wasm-http@1.2.0",
+];
+for (const peer of wanted) {
   const { status } = spawnSync("npm", ["install", "--no-audit", "--no-fund", peer], {
     cwd: peers,
     stdio: "inherit",

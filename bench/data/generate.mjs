@@ -18,7 +18,7 @@ const cache = join(here, "../.data");
 const rowsPerBatch = 5000;
 
 /** mulberry32: small, fast, and the same everywhere. */
-function seededRandom(seed) {
+export function seededRandom(seed) {
   let state = seed >>> 0;
   return () => {
     state = (state + 0x6d2b79f5) >>> 0;
@@ -29,7 +29,7 @@ function seededRandom(seed) {
   };
 }
 
-function wordnetTexts(sqlite3) {
+export function wordnetTexts(sqlite3) {
   const path = join(
     dirname(createRequire(import.meta.url).resolve("wordnet-sqlite/package.json")),
     "wordnet.dict",
