@@ -1,0 +1,261 @@
+/**
+ * What every request meets before and after the routes: an id, CORS, the limits on requests at a time and on patience, the line in the log and the
+ * figures of metrics. It works on Node's own request and answer, so that what is counted is what went over the wire.
+ */
+import type { IncomingMessage, RequestListener, ServerResponse } from "node:http";
+import { getRequestListener, RequestError } from "@hono/node-server";
+import { RESPONSE_ALREADY_SENT } from "@hono/node-server/utils/response";
+import { PagefoldError } from "../../../src/base/errors.ts";
+import type { Runtime } from "../../../src/base/runtime.ts";
+import { HttpError, PROBLEM_TYPE, problemOf, problemResponse, statusOf } from "../problem.ts";
+import { clientAddress } from "./address.ts";
+import type { Cors } from "./cors.ts";
+import { errorFields, redactedQuery, type ServerLog, shortPath } from "./log.ts";
+import type { Metrics } from "./metrics.ts";
+import type { OriginGuard } from "./origin-guard.ts";
+import { RequestRecord, requestIds } from "./request-record.ts";
+import { EVENTS_ROUTE, type RouteNames } from "./routes.ts";
+import { isStream, writeStream } from "./write-response.ts";
+
+export interface FrontParts {
+  readonly fetch: (request: Request) => Response | Promise<Response>;
+  readonly routes: RouteNames;
+  /** Routes of operation: they answer under any load, and their lines in the log are for debugging. */
+  readonly quiet: ReadonlySet<string>;
+  readonly log: ServerLog;
+  readonly metrics: Metrics;
+  readonly cors: Cors;
+  readonly guard?: OriginGuard;
+  readonly runtime: Pick<Runtime, "monotonic" | "randomBytes">;
+  /** Path in front of every route, "" or "/data". */
+  readonly basePath: string;
+  readonly trustedProxies: number;
+  readonly maxRequests: number;
+  readonly maxSubscribers: number;
+  /** 0: none. */
+  readonly requestTimeoutMs: number;
+}
+
+const BUSY_SECONDS = "1";
+
+export class Front {
+  readonly listener: RequestListener;
+  readonly #parts: FrontParts;
+  readonly #records = new WeakMap<Request, RequestRecord>();
+  readonly #active = new Set<RequestRecord>();
+  readonly #newId: (given: unknown) => string;
+  readonly #toRoutes: (incoming: IncomingMessage, outgoing: ServerResponse) => void;
+  #requests = 0;
+  #subscribers = 0;
+  #leaving = false;
+
+  constructor(parts: FrontParts) {
+    this.#parts = parts;
+    this.#newId = requestIds(parts.runtime.randomBytes);
+    this.#toRoutes = getRequestListener(
+      // The adapter keeps the pair for us, so that no closure is needed per request.
+      (request, env) => this.#fetch(request, (env as { outgoing: Tagged }).outgoing),
+      { hostname: "localhost", errorHandler: (error) => this.#failed(error) },
+    );
+    this.listener = (incoming, outgoing) => this.#begin(incoming, outgoing);
+  }
+
+  /** Streams of events that are open. */
+  get subscribers(): number {
+    return this.#subscribers;
+  }
+
+  /** Other requests that are under way. */
+  get requests(): number {
+    return this.#requests;
+  }
+
+  /** What is known of a request that the routes are working on. */
+  recordOf(request: Request): RequestRecord | undefined {
+    return this.#records.get(request);
+  }
+
+  /** From now on connections end with the answer that is under way on them. */
+  leave(): void {
+    this.#leaving = true;
+    for (const { outgoing } of this.#active)
+      if (!outgoing.headersSent) outgoing.setHeader("connection", "close");
+  }
+
+  #begin(incoming: IncomingMessage, outgoing: ServerResponse): void {
+    const record = this.#record(incoming, outgoing);
+    (outgoing as Tagged)[recordKey] = record;
+    const isEvents = record.route === EVENTS_ROUTE;
+    const isQuiet = this.#parts.quiet.has(record.route);
+    this.#active.add(record);
+    if (isEvents) this.#subscribers++;
+    else this.#requests++;
+    let timer: NodeJS.Timeout | undefined;
+    outgoing.on("close", () => {
+      clearTimeout(timer);
+      this.#active.delete(record);
+      if (isEvents) this.#subscribers--;
+      else this.#requests--;
+      this.#finished(record, isQuiet);
+    });
+    outgoing.setHeader("x-request-id", record.id);
+    outgoing.setHeader("x-content-type-options", "nosniff");
+    if (this.#leaving) outgoing.setHeader("connection", "close");
+    this.#parts.cors.apply(incoming.headers.origin, outgoing);
+    if (this.#parts.cors.preflight(incoming, outgoing)) return;
+    const refusal = isQuiet ? undefined : this.#refusal(incoming, isEvents);
+    if (refusal !== undefined) return answerProblem(incoming, record, refusal);
+    const { requestTimeoutMs } = this.#parts;
+    if (requestTimeoutMs > 0 && !isEvents) {
+      whenReceived(incoming, () => {
+        if (!this.#active.has(record)) return;
+        timer = setTimeout(() => this.#late(record), requestTimeoutMs);
+      });
+    }
+    this.#toRoutes(incoming, outgoing);
+  }
+
+  #record(incoming: IncomingMessage, outgoing: ServerResponse): RequestRecord {
+    const { routes, runtime, trustedProxies, basePath } = this.#parts;
+    const url = incoming.url ?? "/";
+    const mark = url.indexOf("?");
+    const path = mark === -1 ? url : url.slice(0, mark);
+    const inner = basePath !== "" && path.startsWith(`${basePath}/`) ? path.slice(basePath.length) : path;
+    return new RequestRecord(incoming, outgoing, {
+      id: this.#newId(incoming.headers["x-request-id"]),
+      path,
+      query: mark === -1 ? "" : url.slice(mark + 1),
+      route: routes.of(inner),
+      address: clientAddress(incoming, trustedProxies),
+      startedAt: runtime.monotonic(),
+    });
+  }
+
+  /** Why a request goes no further. It is counted already, itself included. */
+  #refusal(incoming: IncomingMessage, isEvents: boolean): HttpError | undefined {
+    const { guard, metrics, maxRequests, maxSubscribers } = this.#parts;
+    const problem = guard?.problem(incoming);
+    if (problem !== undefined) {
+      metrics.rejected("origin");
+      return new HttpError(403, "forbidden", problem);
+    }
+    const [now, most, what] = isEvents
+      ? [this.#subscribers, maxSubscribers, "streams of events"]
+      : [this.#requests, maxRequests, "requests"];
+    if (now <= most) return undefined;
+    metrics.rejected("load");
+    const message = `this server has as many ${what} as it takes; try again in a moment`;
+    return new HttpError(503, "unavailable", message, { headers: { "retry-after": BUSY_SECONDS } });
+  }
+
+  #fetch(request: Request, outgoing: Tagged): Response | Promise<Response> {
+    const record = outgoing[recordKey];
+    if (record !== undefined) this.#records.set(request, record);
+    const response = this.#parts.fetch(request);
+    return response instanceof Promise
+      ? response.then((answer) => this.#answer(answer, outgoing, record))
+      : this.#answer(response, outgoing, record);
+  }
+
+  #answer(
+    response: Response,
+    outgoing: ServerResponse,
+    record: RequestRecord | undefined,
+  ): Response | Promise<Response> {
+    if (record?.answered) {
+      void response.body?.cancel();
+      return RESPONSE_ALREADY_SENT;
+    }
+    if (!isStream(response)) return response;
+    const report = (error: unknown): void =>
+      this.#parts.log.logger.warn({ id: record?.id, ...errorFields(error) }, "an answer broke off");
+    return writeStream(response, outgoing, report).then(() => RESPONSE_ALREADY_SENT);
+  }
+
+  /** The answer has not begun in time: the client is told, and the routes by their signal. */
+  #late(record: RequestRecord): void {
+    const { outgoing } = record;
+    if (outgoing.headersSent || outgoing.destroyed) return;
+    record.answered = true;
+    const error = new PagefoldError(
+      "unavailable",
+      `no answer within ${this.#parts.requestTimeoutMs} ms; try again, or ask for less at a time`,
+    );
+    outgoing.setHeader("connection", "close");
+    writeProblem(outgoing, error);
+    const body = record.method === "HEAD" ? "" : JSON.stringify(problemOf(error));
+    // Cut off rather than ended: only that aborts the signal of the request.
+    outgoing.write(body === "" ? "\n" : body, () => outgoing.destroy());
+  }
+
+  #finished(record: RequestRecord, isQuiet: boolean): void {
+    const { outgoing, route } = record;
+    const ms = this.#parts.runtime.monotonic() - record.startedAt;
+    const cut = !outgoing.writableFinished && !record.answered;
+    // As other servers do: nobody saw the status of an answer that had not begun.
+    const status = cut && !outgoing.headersSent ? 499 : outgoing.statusCode;
+    this.#parts.metrics.finished(route, status, route === EVENTS_ROUTE ? undefined : ms, record.bytes);
+    const { logger } = this.#parts.log;
+    const level = status >= 500 ? "warn" : isQuiet ? "debug" : "info";
+    if (!logger.isLevelEnabled(level)) return;
+    const query = redactedQuery(record.query);
+    logger[level](
+      {
+        id: record.id,
+        method: record.method,
+        route,
+        path: shortPath(record.path),
+        ...(query === undefined ? {} : { query }),
+        status,
+        ms: Math.round(ms * 10) / 10,
+        bytes: record.bytes,
+        ...(record.principal === undefined ? {} : { principal: record.principal.name }),
+        address: record.address,
+        ...(cut ? { cut } : {}),
+      },
+      "request",
+    );
+  }
+
+  #failed(error: unknown): Response {
+    if (error instanceof RequestError) {
+      return problemResponse(new HttpError(400, "invalid", "the request's address or Host cannot be read"));
+    }
+    this.#parts.log.logger.error(errorFields(error), "the server failed");
+    return problemResponse(error);
+  }
+}
+
+const recordKey = Symbol("record");
+type Tagged = ServerResponse & { [recordKey]?: RequestRecord };
+
+/** Calls back at once, or when the last byte of the body has come. */
+function whenReceived(incoming: IncomingMessage, then: () => void): void {
+  const { method, headers } = incoming;
+  const hasBody =
+    headers["content-length"] !== undefined
+      ? headers["content-length"] !== "0"
+      : headers["transfer-encoding"] !== undefined;
+  if (method === "GET" || method === "HEAD" || !hasBody || incoming.complete) then();
+  else incoming.once("end", then);
+}
+
+function answerProblem(incoming: IncomingMessage, record: RequestRecord, error: HttpError): void {
+  const { outgoing } = record;
+  // A body that nobody reads would be taken for the next request.
+  if (!incoming.complete && incoming.method !== "GET" && incoming.method !== "HEAD")
+    outgoing.setHeader("connection", "close");
+  writeProblem(outgoing, error);
+  outgoing.end(record.method === "HEAD" ? undefined : JSON.stringify(problemOf(error)));
+}
+
+function writeProblem(outgoing: ServerResponse, error: PagefoldError): void {
+  const text = JSON.stringify(problemOf(error));
+  outgoing.writeHead(statusOf(error), {
+    "content-type": PROBLEM_TYPE,
+    "content-length": Buffer.byteLength(text),
+    "cache-control": "no-store",
+    "retry-after": BUSY_SECONDS,
+    ...(error instanceof HttpError ? error.headers : {}),
+  });
+}
