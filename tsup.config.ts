@@ -1,4 +1,10 @@
+import { build } from "esbuild";
 import { defineConfig } from "tsup";
+
+/** Scripts of pages, each whole in itself: they are put into files, or served, alone. */
+const scripts = {
+  "inspect-picture": "server/inspect/picture/main.ts",
+};
 
 // One bundle per public entry point; shared code goes into chunks, so that classes keep one identity.
 export default defineConfig((options) => ({
@@ -41,6 +47,18 @@ export default defineConfig((options) => ({
       drizzle: "vfs/adapters/drizzle.ts",
       contracts: "test/contracts/object-store.ts",
     },
+  },
+  // After the bundles above, whose build empties the folder first.
+  onSuccess: async () => {
+    await build({
+      entryPoints: scripts,
+      outdir: options.outDir ?? "dist",
+      bundle: true,
+      format: "esm",
+      platform: "browser",
+      target: "es2022",
+      charset: "utf8",
+    });
   },
   splitting: true,
   sourcemap: true,

@@ -8,6 +8,7 @@ import { cloneVerb } from "./verbs/clone.ts";
 import { exportVerb } from "./verbs/export.ts";
 import { hydrateVerb } from "./verbs/hydrate.ts";
 import { importVerb } from "./verbs/import.ts";
+import { inspectVerb } from "./verbs/inspect.ts";
 import { logVerb } from "./verbs/log.ts";
 import { pullVerb } from "./verbs/pull.ts";
 import { pushVerb } from "./verbs/push.ts";
@@ -32,6 +33,7 @@ const verbs: readonly Verb[] = [
   statusVerb,
   hydrateVerb,
   logVerb,
+  inspectVerb,
   tagsVerb,
   verifyVerb,
 ];

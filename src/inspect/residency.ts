@@ -51,7 +51,7 @@ const writtenBefore = new WeakMap<PageTable, Map<string, Written>>();
 
 /**
  * The map of a snapshot, as of now. O(slots of the page cache + cells), and once for each page table O(its runs of one writer): at worst the pages
- * of the volume, about 10 ns each, where no two neighbours were written by one commit.
+ * of the volume, about 30 ns each, where no two neighbours were written by one commit.
  * @throws `invalid` for a number of cells out of range
  */
 export function residencyOf(snapshot: Snapshot, options: ResidencyOptions = {}): Residency {
