@@ -6,6 +6,7 @@ import { runWork } from "./session.ts";
 import type { Verb } from "./verb.ts";
 import { cloneVerb } from "./verbs/clone.ts";
 import { exportVerb } from "./verbs/export.ts";
+import { followVerb } from "./verbs/follow.ts";
 import { hydrateVerb } from "./verbs/hydrate.ts";
 import { importVerb } from "./verbs/import.ts";
 import { inspectVerb } from "./verbs/inspect.ts";
@@ -29,6 +30,7 @@ const verbs: readonly Verb[] = [
   writeVerb,
   resetVerb,
   pullVerb,
+  followVerb,
   pushVerb,
   statusVerb,
   hydrateVerb,
@@ -39,7 +41,7 @@ const verbs: readonly Verb[] = [
 ];
 
 const helpText = `
-NAME is a tag or a volume id. The store is a directory, file:, s3://bucket/prefix or memory:, given by --store or PAGEFOLD_STORE.
+NAME is a tag or a volume id. The store is a directory, file:, s3://bucket/prefix, https://host/path or memory:, given by --store or PAGEFOLD_STORE.
 
 Exit codes: 0 done, 1 failed, 2 misused (the arguments, or SQL that cannot be run), 130 interrupted by Ctrl-C.`;
 
