@@ -275,7 +275,8 @@ function dataOf(
   options: ConnectOptions,
 ): { readonly request: EngineRequest; readonly settings: SessionSettings } {
   const { local, lsn, time, readOnly, create, settings, tempBytes, busyTimeoutMs } = options;
-  const request = { name, local: local && { path: local.path }, lsn, time, readOnly, create, settings };
+  const place = local && withoutUndefined({ path: local.path, kind: local.kind });
+  const request = { name, local: place, lsn, time, readOnly, create, settings };
   return {
     request: withoutUndefined(request) as unknown as EngineRequest,
     settings: withoutUndefined({ tempBytes, busyTimeoutMs }),

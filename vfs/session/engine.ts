@@ -12,8 +12,11 @@ import type { Volume } from "../../src/store/volume.ts";
 export interface EngineRequest {
   /** A tag or a volume id. */
   readonly name: string;
-  /** A directory for pages and local state; in memory where absent. */
-  readonly local?: { readonly path: string };
+  /**
+   * Where pages and local state are kept; in memory where absent. In Node a directory; in browsers the name of a storage, and which kind of it
+   * (default "auto": the best there is).
+   */
+  readonly local?: { readonly path: string; readonly kind?: "auto" | "opfs" | "indexeddb" | "memory" };
   /** Show the state of this LSN, or as of this time (milliseconds since 1970), for ever, rather than the newest. */
   readonly lsn?: number;
   readonly time?: number;
@@ -37,6 +40,8 @@ export interface EngineParts {
   readonly keepOpen?: boolean;
   /** Where temporary files go that memory has no room for. */
   readonly tempFile?: BlockFile;
+  /** Where its local state is, if that is not plain from the request. */
+  readonly storage?: "memory" | "directory" | "opfs" | "indexeddb";
   /** Called after the store was closed. */
   readonly release?: () => Promise<void>;
   /** Writes a state into a file of the platform; absent where there are none. */

@@ -6,8 +6,9 @@ import { abortedError, PagefoldError } from "../../src/base/errors.ts";
 import { Semaphore } from "../../src/base/semaphore.ts";
 import type { Snapshot } from "../../src/volume/snapshot.ts";
 import type { Connection, SqlRows } from "../sqlite/connection.ts";
-import type { SqlParameters, SqlValue } from "../sqlite/values.ts";
+import type { SqlParameters } from "../sqlite/values.ts";
 import type { CallContext } from "./connection-queue.ts";
+import { equalRows } from "./equal-rows.ts";
 import type { ReadSet, RecordingSource } from "./read-set.ts";
 
 interface LiveQuery {
@@ -133,17 +134,6 @@ export class LiveQueries {
       }
     }, context.signal);
   }
-}
-
-function equalRows(a: SqlRows, b: SqlRows): boolean {
-  if (a.rows.length !== b.rows.length || a.columns.length !== b.columns.length) return false;
-  if (a.columns.some((column, i) => column !== b.columns[i])) return false;
-  return a.rows.every((row, i) => row.every((value, j) => equalValues(value, b.rows[i]?.[j])));
-}
-
-function equalValues(a: SqlValue | undefined, b: SqlValue | undefined): boolean {
-  if (!(a instanceof Uint8Array) || !(b instanceof Uint8Array)) return Object.is(a, b);
-  return a.length === b.length && a.every((byte, i) => byte === b[i]);
 }
 
 function ended(): PagefoldError {

@@ -54,7 +54,9 @@ export interface SessionStatus {
   readonly faults: number;
   readonly bridge: BridgeKind;
   /** Where pages and local commits are kept. */
-  readonly storage: "memory" | "directory";
+  readonly storage: "memory" | "directory" | "opfs" | "indexeddb";
+  /** In browsers, of a database that tabs may share: whether this tab has it open, another one runs SQL for it, or it is this tab's alone. */
+  readonly tab?: "leader" | "follower" | "single";
   readonly readOnly: boolean;
   /** Between BEGIN and its end. */
   readonly inTransaction: boolean;

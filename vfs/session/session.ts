@@ -334,7 +334,7 @@ export class Session {
   }
 
   #status(): SessionStatus {
-    const { request, recorder, bridge } = this.#parts;
+    const { request, recorder, bridge, storage } = this.#parts;
     const { volume, state, remoteLsn, ahead, behind, pendingPush, residentPages } = this.#volume.status();
     const { pageSize } = this.#volume;
     const { lsn, pageCount, byteLength } = this.#fixed ?? this.#files.sourceOf(this.#volume).current;
@@ -344,7 +344,7 @@ export class Session {
       prefetchedUnused: this.#volume.prefetchedUnused,
       faults: recorder.get("sql.fault.count"),
       bridge: bridge.kind,
-      storage: request.local === undefined ? "memory" : "directory",
+      storage: storage ?? (request.local === undefined ? "memory" : "directory"),
       readOnly: this.#main.connection.file.readOnly,
       inTransaction: this.#main.connection.inTransaction,
     };

@@ -1,7 +1,6 @@
 /** A browser as a platform: SQL workers are module workers; stores are objects of the application. */
 import { PagefoldError } from "../../src/base/errors.ts";
 import { openHttpStore } from "../../src/remote/http/http-object-store.ts";
-import { openBrowserEngine } from "./browser-engine.ts";
 import type { Platform, SqlWorker } from "./launch.ts";
 import { awaitLifeLock } from "./life-lock.ts";
 import type { LifeMessage } from "./messages.ts";
@@ -32,7 +31,8 @@ export const browserPlatform: Platform = {
       ...(name === undefined ? {} : { name }),
     });
   },
-  openEngine: openBrowserEngine,
+  // Only where SQL runs on the page's own thread.
+  openEngine: async (...call) => (await import("./browser-engine.ts")).openBrowserEngine(...call),
 };
 
 function launchBrowserWorker(url?: URL): SqlWorker {

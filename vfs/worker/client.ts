@@ -219,6 +219,6 @@ function endedUnexpectedly(cause: unknown): PagefoldError {
   return new PagefoldError(
     "unavailable",
     "the worker that runs SQL has ended unexpectedly; open the database again",
-    { ...(cause === undefined ? {} : { cause }), retryable: false },
+    { ...(cause === undefined ? {} : { cause }), details: { worker: "ended" }, retryable: false },
   );
 }

@@ -20,6 +20,11 @@ import { Session } from "../session/session.ts";
 import { toWireError } from "../wire-error.ts";
 import type { ControlMessage, WorkerMessage, WorkerSetup } from "./messages.ts";
 
+/** Storage of sqlite-wasm's own, which would be set up first, with workers and a wait, and is not used. */
+const NO_STORAGE_OF_ITS_OWN = {
+  vfs: { kvvfs: true, opfs: true, "opfs-vfs": true, "opfs-sahpool": true, "opfs-wl": true },
+};
+
 /** Serves the control port. */
 export function serveSession(setup: WorkerSetup, openEngine: OpenEngine): void {
   const remote = new PortObjectStore(setup.store, setup.storeDescription);
@@ -111,6 +116,8 @@ class SessionServer {
     const { engine: request, settings, control } = this.#setup;
     const { remote, openEngine } = this.#context;
     this.#flagsWork = flag !== undefined && new BlobFlagReader(flag).works;
+    // This thread is ours alone: nobody else starts SQLite here. It takes the setting away each time.
+    Object.assign(globalThis, { sqlite3ApiConfig: { disable: NO_STORAGE_OF_ITS_OWN } });
     const loading = sqlite3InitModule();
     // Where the engine fails first, nobody looks at this one.
     loading.catch(() => {});
