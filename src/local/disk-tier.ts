@@ -28,6 +28,8 @@ const IN_USE = 1;
 /** Adjacent slots are written together, up to so many bytes. */
 const RUN_BYTES = 256 * 1024;
 const READ_ENTRIES = 8192;
+/** The tier shrinks by such a part at least, so that a disk that stays full is not asked page by page. */
+const SHRINK_PARTS = 8;
 
 export interface DiskTierOptions {
   readonly files: BlockFileSystem;
@@ -63,9 +65,10 @@ export class DiskTier {
 
   static async open(options: DiskTierOptions): Promise<DiskTier> {
     const name = `pages-${options.pageSize}`;
-    const data = await options.files.open(name);
+    const expendable = { expendable: true };
+    const data = await options.files.open(name, expendable);
     try {
-      return new DiskTier(options, data, await options.files.open(`${name}.index`));
+      return new DiskTier(options, data, await options.files.open(`${name}.index`, expendable));
     } catch (e) {
       await data.close();
       throw e;
@@ -181,6 +184,31 @@ export class DiskTier {
       this.#data.flush();
       this.#index.flush();
     });
+  }
+
+  /**
+   * Gives room on the disk back, with the pages that were there: `bytes`, but an eighth of the tier at least, or all that it has. It does not grow again
+   * before it is cleared. Returns how many bytes that are: 0 where it has none left.
+   */
+  giveWay(bytes: number): number {
+    // The run may be among what goes.
+    this.writeRun();
+    const before = this.#data.size() + this.#index.size();
+    let freed = 0;
+    // The highest slots may never have been written.
+    while (freed === 0 && this.#table.frontier > 0) {
+      const slots = this.#table.frontier;
+      const fewer = Math.max(Math.ceil(bytes / this.#pageSize), Math.ceil(slots / SHRINK_PARTS));
+      const keep = Math.max(0, slots - fewer);
+      this.#table.shrinkTo(keep);
+      this.#guard(() => {
+        this.#shrinkTo(this.#data, keep * this.#pageSize);
+        this.#shrinkTo(this.#index, (keep + 1) * ENTRY_BYTES);
+      });
+      freed = before - this.#data.size() - this.#index.size();
+    }
+    if (freed > 0) this.#options.recorder.count("local.cache.gave_way.count");
+    return freed;
   }
 
   async close(): Promise<void> {

@@ -86,8 +86,11 @@ export class LogWriter {
     return this.#flushed < this.#sequence;
   }
 
-  /** Nothing changes in the writer if this throws: the next append goes to the same place. */
-  append(type: number, parts: readonly Uint8Array[]): RecordRef {
+  /**
+   * Nothing changes in the writer if this throws: the next append goes to the same place.
+   * @param spareBytes how much preallocated space must be left behind the record; else it is `quota`
+   */
+  append(type: number, parts: readonly Uint8Array[], spareBytes = 0): RecordRef {
     assert(Number.isInteger(type) && type >= 0 && type <= 255, `record type ${type} is no byte`);
     let length = 0;
     for (const part of parts) length += part.length;
@@ -100,7 +103,7 @@ export class LogWriter {
     }
     const position = this.#end;
     const size = recordBytes(length);
-    if (position + size > this.#allocated) this.#allocate(position + size);
+    if (position + size + spareBytes > this.#allocated) this.#allocate(position + size, spareBytes);
     const header = { type, length, sequence: this.#sequence + 1, flushed: this.#flushed };
     let chain: bigint;
     if (size <= GATHER_BYTES) {
@@ -162,23 +165,33 @@ export class LogWriter {
 
   /**
    * Fills an extent with zeros behind the coming record: overwriting allocated blocks makes the next flushes half as dear as appending.
-   * Where space is too short for an extent the record is tried alone.
+   * Where space is too short for an extent the record is tried with what must be spared behind it, or alone.
    */
-  #allocate(needed: number): void {
-    const target = needed + this.#extentBytes;
-    const before = this.#allocated;
-    const zeros = new Uint8Array(Math.min(this.#extentBytes, 1024 * 1024));
+  #allocate(needed: number, spareBytes: number): void {
     try {
-      for (let at = needed; at < target; at += zeros.length) {
+      this.#fill(needed, needed + spareBytes + this.#extentBytes);
+    } catch (e) {
+      if (!isPagefoldError(e, "quota")) throw e;
+      if (spareBytes > 0) this.#fill(needed, needed + spareBytes);
+      return;
+    }
+    this.#extentBytes = Math.min(this.#extentBytes * 2, this.#extentBytesMax);
+  }
+
+  /** Allocates up to `target`, with zeros from `from` on; all or nothing. */
+  #fill(from: number, target: number): void {
+    const before = this.#allocated;
+    const start = Math.max(from, before);
+    const zeros = new Uint8Array(Math.max(0, Math.min(target - start, 1024 * 1024)));
+    try {
+      for (let at = start; at < target; at += zeros.length) {
         this.file.writeAt(at, zeros.subarray(0, Math.min(zeros.length, target - at)));
       }
     } catch (e) {
-      if (!isPagefoldError(e, "quota")) throw e;
-      if (this.file.size() > before) this.file.truncate(before);
-      return;
+      if (isPagefoldError(e, "quota") && this.file.size() > before) this.file.truncate(before);
+      throw e;
     }
-    this.#allocated = target;
-    this.#extentBytes = Math.min(this.#extentBytes * 2, this.#extentBytesMax);
+    this.#allocated = Math.max(before, target);
   }
 
   #scratch(size: number): Uint8Array {

@@ -261,6 +261,12 @@ export class PageCache {
     if (disk !== undefined) forEachSlot(disk.table, volume, (slot) => disk.remove(slot));
   }
 
+  /** Gives up pages on disk so that others can use about `bytes` of its room. Returns how many bytes came free: 0 when there are none to give up. */
+  giveWay(bytes: number): number {
+    this.#checkOpen();
+    return this.#disk?.giveWay(bytes) ?? 0;
+  }
+
   /** Writes what waits to be written with its neighbours. Never needed for correctness. */
   flush(): void {
     this.#checkOpen();

@@ -98,13 +98,14 @@ export class RecordLog {
   /**
    * Writes one record; it is durable after the next `flush`. With `quota` nothing has changed and the log stays usable (for a
    * `rewrite`, say); after any other failure it must be reopened.
+   * @param spareBytes a record for which there is no room beside so much for later ones is `quota`
    */
-  append(type: number, parts: readonly Uint8Array[]): RecordRef {
+  append(type: number, parts: readonly Uint8Array[], spareBytes = 0): RecordRef {
     this.#checkWritable();
     assert(!this.#rewriting, "append to the old generation while it is being rewritten would be lost");
     let ref: RecordRef;
     try {
-      ref = this.#writer.append(type, parts);
+      ref = this.#writer.append(type, parts, spareBytes);
     } catch (e) {
       throw this.#failed(e, "quota", "invalid");
     }

@@ -168,6 +168,27 @@ export class SlotTable {
     this.#limit = this.#frontier;
   }
 
+  /** Gives up the slots from `limit` on, the pages in them and whatever was to come: from now on only those below are used. */
+  shrinkTo(limit: number): void {
+    for (let slot = limit; slot < this.#frontier; slot++) {
+      if (!this.isUsed(slot)) continue;
+      this.remove(slot);
+      this.evictions++;
+    }
+    let kept = NONE;
+    for (let slot = this.#free; slot !== NONE; ) {
+      const next = this.#older[slot] as number;
+      if (slot < limit) {
+        this.#older[slot] = kept;
+        kept = slot;
+      }
+      slot = next;
+    }
+    this.#free = kept;
+    this.#frontier = Math.min(this.#frontier, limit);
+    this.stopGrowing();
+  }
+
   #detach(slot: number): void {
     assert(this.isUsed(slot), "a free slot was freed");
     const state = this.#state[slot] as number;

@@ -184,6 +184,7 @@ async function create(context: ReplicaContext, options: Options): Promise<Step> 
   const intent = replica.state.intent!;
   // A commit on top of a history that the store does not have (any more) would leave a gap in its log.
   await confirmBase(context, options);
+  await keepIntent(context);
   try {
     const answer = await remote.put(commitKey(replica.manifest.volume, intent.lsn), intent.object, {
       ifAbsent: true,
@@ -192,6 +193,19 @@ async function create(context: ReplicaContext, options: Options): Promise<Step> 
     return { event: { answer } };
   } catch (failure) {
     return { event: { answer: isRefusal(failure) ? "refused" : "unknown" }, failure };
+  }
+}
+
+/**
+ * Without its intent a push that is cut off after its commit was created would not know its own commit again. Where there is no room to keep it the push
+ * goes on: nothing else saves the local commits.
+ */
+async function keepIntent({ log, recorder }: ReplicaContext): Promise<void> {
+  try {
+    await log.durable();
+  } catch (error) {
+    if (!isPagefoldError(error, "quota")) throw error;
+    recorder.count("push.intent_not_kept");
   }
 }
 

@@ -42,8 +42,9 @@ import { residentPages } from "../volume/cached-pages.ts";
 import type { FetchPlan } from "../volume/fetch-plan.ts";
 import type { Replica } from "../volume/replica.ts";
 import { ReplicaLog } from "../volume/replica-log.ts";
+import { type DeleteVolumeOptions, type DeleteVolumeResult, deleteVolume } from "./delete-volume.ts";
 import { defaultSettings, type StoreSettings } from "./settings.ts";
-import { listTags, resolveTag, setTag, type TagEntry } from "./tags.ts";
+import { listTags, removeTag, resolveTag, setTag, type TagEntry } from "./tags.ts";
 import { type Options, Volume, type VolumeEvents } from "./volume.ts";
 
 export interface PageStoreOptions {
@@ -74,6 +75,8 @@ export class PageStore {
   readonly #remote: BundledStore;
   readonly #log: ReplicaLog;
   readonly #caches = new Map<number, Promise<PageCache>>();
+  /** Those of `#caches` that are there already. */
+  readonly #openCaches: PageCache[];
   readonly #volumes = new Map<VolumeId, Promise<Volume>>();
   /** Those of `#volumes` that are there already. */
   readonly #opened = new Map<VolumeId, Volume>();
@@ -82,7 +85,14 @@ export class PageStore {
   #flushWaits = false;
   #closed = false;
 
-  private constructor(options: PageStoreOptions, codecs: Codecs, remote: BundledStore, log: ReplicaLog) {
+  private constructor(
+    options: PageStoreOptions,
+    codecs: Codecs,
+    remote: BundledStore,
+    log: ReplicaLog,
+    caches: PageCache[],
+  ) {
+    this.#openCaches = caches;
     this.settings = { ...defaultSettings, ...options.settings };
     this.#options = options;
     this.#codecs = codecs;
@@ -102,8 +112,17 @@ export class PageStore {
     const files = options.local?.files ?? new MemoryBlockFileSystem();
     try {
       const { compactAboveBytes } = { ...defaultSettings, ...options.settings };
-      const log = await ReplicaLog.open(files, { codecs, runtime, recorder, compactAboveBytes });
-      return new PageStore({ ...options, local: { ...options.local, files } }, codecs, remote, log);
+      const caches: PageCache[] = [];
+      // Where only `durable` says what did not fit, that gives way.
+      const makeRoom = (bytes: number) => !log.deferred && giveWay(caches, bytes);
+      const log: ReplicaLog = await ReplicaLog.open(files, {
+        codecs,
+        runtime,
+        recorder,
+        compactAboveBytes,
+        makeRoom,
+      });
+      return new PageStore({ ...options, local: { ...options.local, files } }, codecs, remote, log, caches);
     } catch (error) {
       await options.local?.release?.();
       throw error;
@@ -209,6 +228,35 @@ export class PageStore {
     if (replica !== undefined) this.#log.addTag(replica, tag);
   }
 
+  /** Makes a tag name nothing. What was opened by that name on this side stays open, and known by it. @throws `not_found` */
+  async untag(tag: string, options: Options = {}): Promise<void> {
+    this.#check();
+    await this.probeWritable();
+    const signal = signalOf(options);
+    if (await removeTag(this.#remote, this.#codecs, this.#runtime, tag, undefined, signal)) return;
+    throw await this.#unknownTag(tag, signal);
+  }
+
+  /**
+   * Deletes a volume of the remote, its tags, and what this side has of it, local commits included. There is no way back; where it was cut off,
+   * running it again finishes it.
+   * @throws `conflict` while forks need it, `invalid` unless `options.confirm` is its id
+   */
+  async deleteVolume(volume: VolumeId, options: DeleteVolumeOptions): Promise<DeleteVolumeResult> {
+    this.#check();
+    await this.probeWritable();
+    const result = await deleteVolume(this.#remote, this.#codecs, this.#runtime, volume, options);
+    const replica = this.#log.find(volume);
+    if (replica !== undefined) {
+      this.#opened.get(volume)?.markClosed();
+      this.#volumes.delete(volume);
+      this.#opened.delete(volume);
+      this.#contexts.delete(replica);
+      this.#log.forget(replica);
+    }
+    return result;
+  }
+
   /**
    * Makes a new volume that shares the state of another at one LSN, where this side stands by default: nothing is copied, and LSNs go on from
    * there. Where it was cut off, running it again finishes it.
@@ -227,6 +275,23 @@ export class PageStore {
     if (options.tag !== undefined) this.#log.addTag(fork, options.tag);
     this.#contexts.get(fork)?.onStatus();
     return this.#openReplica(await this.#cloneOnce(fork.manifest.volume, signal));
+  }
+
+  /**
+   * Resolves when every local commit so far that was made with durability "full" is on stable storage: at once where a flush says so, as in a directory
+   * or in OPFS; over IndexedDB, which is asynchronous, a little later.
+   * @throws `quota` when there is no room for them, with all cached pages given up; they stay readable until the store is closed, and can be pushed
+   */
+  async durable(): Promise<void> {
+    this.#check();
+    if (!this.#log.deferred) return;
+    for (;;) {
+      try {
+        return await this.#log.durable();
+      } catch (error) {
+        if (!isPagefoldError(error, "quota") || !giveWay(this.#openCaches, GIVE_WAY_BYTES)) throw error;
+      }
+    }
   }
 
   /** Ids of the volumes that this side follows. */
@@ -360,7 +425,11 @@ export class PageStore {
       recorder,
       onFault: (event) => events.emit("fault", event),
     });
-    return new Volume({ context, supply, settings, events, flushSoon: () => this.#flushSoon() });
+    return new Volume({
+      ...{ context, supply, settings, events },
+      flushSoon: () => this.#flushSoon(),
+      durable: () => this.durable(),
+    });
   }
 
   #cache(pageSize: number): Promise<PageCache> {
@@ -377,7 +446,10 @@ export class PageStore {
         recorder: this.#recorder,
       });
       this.#caches.set(pageSize, cache);
-      cache.catch(() => this.#caches.delete(pageSize));
+      cache.then(
+        (open) => this.#openCaches.push(open),
+        () => this.#caches.delete(pageSize),
+      );
     }
     return cache;
   }
@@ -422,6 +494,16 @@ export class PageStore {
   #check(): void {
     if (this.#closed) throw new PagefoldError("closed", "this store was closed; open it again");
   }
+}
+
+/** Room that is asked for where it is not known how much would do. */
+const GIVE_WAY_BYTES = 4 * 2 ** 20;
+
+/** Gives up cached pages on disk, about so many bytes; false where there are none left. */
+function giveWay(caches: readonly PageCache[], bytes: number): boolean {
+  let freed = 0;
+  for (const cache of caches) if (freed < bytes) freed += cache.giveWay(bytes - freed);
+  return freed > 0;
 }
 
 function equalBytes(a: Uint8Array, b: Uint8Array): boolean {

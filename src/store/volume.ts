@@ -78,6 +78,7 @@ export class Volume {
   readonly #settings: StoreSettings;
   readonly #events: Emitter<VolumeEvents>;
   readonly #flushSoon: () => void;
+  readonly #durable: () => Promise<void>;
   #closed = false;
 
   /** @internal Made by PageStore. */
@@ -87,12 +88,15 @@ export class Volume {
     readonly settings: StoreSettings;
     readonly events: Emitter<VolumeEvents>;
     readonly flushSoon: () => void;
+    /** Resolves when what was flushed is on stable storage. */
+    readonly durable: () => Promise<void>;
   }) {
     this.#context = parts.context;
     this.#supply = parts.supply;
     this.#settings = parts.settings;
     this.#events = parts.events;
     this.#flushSoon = parts.flushSoon;
+    this.#durable = parts.durable;
     this.id = parts.context.replica.manifest.volume;
     this.pageSize = parts.context.replica.manifest.pageSize;
   }
@@ -363,7 +367,9 @@ export class Volume {
     const transaction = await this.begin(options);
     try {
       await work(transaction);
-      return transaction.commit();
+      const result = transaction.commit();
+      if ((options.durability ?? this.#settings.durability) === "full") await this.#durable();
+      return result;
     } finally {
       transaction.rollback();
     }

@@ -40,6 +40,22 @@ export interface ReplicaLogOptions {
   readonly recorder: Recorder;
   /** The log is compacted when it is larger than this and than twice what is live; bytes, default 64 MiB. */
   readonly compactAboveBytes?: number;
+  /** Asked when the files are full: gives room to the log, and answers whether there is any. Default: there is none. */
+  readonly makeRoom?: (bytes: number) => boolean;
+}
+
+/**
+ * Local commits leave room in the log, so that what pushes them can still be written down where nothing else can: the commit object (1 MiB at most, and
+ * not more than they are themselves), its rollups, the outcome.
+ */
+const SPARE_BYTES_MAX = 1.25 * 2 ** 20;
+const SPARE_BYTES_MIN = 16 * 1024;
+
+interface AppendOptions {
+  /** Leave room for what pushes it; default false. */
+  readonly spare?: boolean;
+  /** False where records were appended that no replica knows of so far: compaction would leave them behind. */
+  readonly mayCompact?: boolean;
 }
 
 /** A new local commit: what it says of itself, its pages, and what its transaction had spilled. */
@@ -160,7 +176,7 @@ export class ReplicaLog {
     this.#maybeCompact();
     const sums = this.#sums(bytes);
     const head = encodeSpillRecord({ handle: replica.handle, transaction }, pages, sums);
-    const ref = this.#append(RecordType.spill, [head, ...bytes]);
+    const ref = this.#append(RecordType.spill, [head, ...bytes], { spare: true });
     const batch = { pages, sums, dataOffset: head.length, ref };
     this.#uncommitted.add(batch);
     return batch;
@@ -185,7 +201,7 @@ export class ReplicaLog {
     durability: "full" | "relaxed",
   ): LocalCommit[] {
     const type = commits.length === 1 ? RecordType.commit : RecordType.part;
-    const written = commits.map(({ replica, commit }) => {
+    const written = commits.map(({ replica, commit }, i) => {
       const { pages, bytes, sums, spilled } = commit;
       const record = {
         ...commit,
@@ -194,16 +210,27 @@ export class ReplicaLog {
         transaction: spilled.length === 0 ? 0 : commit.transaction,
       };
       const head = encodeCommitRecord(record, pages, sums);
-      const ref = this.#append(type, [head, ...bytes]);
+      const ref = this.#append(type, [head, ...bytes], { spare: true, mayCompact: i === 0 });
       return { replica, record, batches: [...spilled, { pages, sums, dataOffset: head.length, ref }] };
     });
-    if (type === RecordType.part) this.#append(RecordType.together, [encodeTogetherRecord(commits.length)]);
+    if (type === RecordType.part)
+      this.#append(RecordType.together, [encodeTogetherRecord(commits.length)], { mayCompact: false });
     if (durability === "full") this.#log.flush();
     return written.map(({ replica, record, batches }) => this.#table.learnCommit(replica, record, batches));
   }
 
   flush(): void {
     this.#log.flush();
+  }
+
+  /** Whether only `durable` can say that what was flushed is on stable storage: see BlockFile. */
+  get deferred(): boolean {
+    return this.#log.durability === "deferred";
+  }
+
+  /** Resolves when everything flushed so far is on stable storage: at once, unless that is `deferred`. @throws `quota`; trying again may help */
+  async durable(): Promise<void> {
+    if (this.deferred) await this.#log.durable();
   }
 
   beginPush(replica: Replica, intent: Omit<IntentRecord, "handle">): void {
@@ -294,8 +321,21 @@ export class ReplicaLog {
     }
   }
 
-  #append(type: number, parts: readonly Uint8Array[]): RecordRef {
-    return this.#log.append(type, parts);
+  #append(type: number, parts: readonly Uint8Array[], options: AppendOptions = {}): RecordRef {
+    const { spare = false, mayCompact = true } = options;
+    let bytes = 0;
+    for (const part of parts) bytes += part.length;
+    const spareBytes = spare ? Math.min(SPARE_BYTES_MAX, SPARE_BYTES_MIN + this.#log.size + bytes) : 0;
+    for (let compacted = !mayCompact; ; ) {
+      try {
+        return this.#log.append(type, parts, spareBytes);
+      } catch (error) {
+        if (!isPagefoldError(error, "quota")) throw error;
+        if (this.#options.makeRoom?.(bytes + spareBytes) === true) continue;
+        if (compacted || this.#log.size <= 2 * this.#liveBytes() || !this.#compact()) throw error;
+        compacted = true;
+      }
+    }
   }
 
   #sums(pages: readonly Uint8Array[]): BigUint64Array {
@@ -304,7 +344,10 @@ export class ReplicaLog {
 
   #maybeCompact(): void {
     const limit = this.#options.compactAboveBytes ?? 64 * 2 ** 20;
-    if (this.#log.size <= Math.max(limit, 2 * this.#compactedBytes, 2 * this.#liveBytes())) return;
+    if (this.#log.size > Math.max(limit, 2 * this.#compactedBytes, 2 * this.#liveBytes())) this.#compact();
+  }
+
+  #compact(): boolean {
     let moved: ReadonlyMap<StoredBatch, BatchPlace> = new Map();
     try {
       this.#log.rewrite((append) => {
@@ -322,10 +365,11 @@ export class ReplicaLog {
       // What led here is durable already; where there is no room for a second log, the first goes on growing.
       if (!isPagefoldError(error, "quota")) throw error;
       this.#options.recorder.count("local.log.rewrite_failed");
-      return;
+      return false;
     }
     for (const [batch, place] of moved) Object.assign(batch, place);
     this.#compactedBytes = this.#log.size;
+    return true;
   }
 
   #heldBatches(): Set<StoredBatch> {

@@ -47,7 +47,7 @@ export interface HostedDraft {
   readonly draft: CommitDraft;
 }
 
-/** What a local commit amounts to: durable here, not yet in the remote log. */
+/** What a local commit amounts to: durable here (where a flush can say so, else with `PageStore.durable`), not yet in the remote log. */
 export interface CommitResult {
   /** The remote commit it builds on. */
   readonly lsn: Lsn;

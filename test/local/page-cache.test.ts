@@ -439,6 +439,41 @@ describe("PageCache on disk", () => {
     expect(cache.stats().corruptSlots).toBe(0);
   });
 
+  it("gives way on a full disk: fewer slots, right bytes, and the room is free for others", async () => {
+    const recorder = new MemoryRecorder();
+    const files = new MemoryBlockFileSystem({ capacity: slots(1000) });
+    const cache = await open({ memoryBytes: 4 * PAGE, diskBytes: slots(1000), files, recorder });
+    for (let page = 1; page <= 1000; page++) put(cache, 1, page, 1);
+    cache.flush();
+    const full = files.usedBytes;
+    let freed = cache.giveWay(1);
+    expect(freed, "an eighth at least").toBeGreaterThanOrEqual(125 * PAGE);
+    expect(files.usedBytes).toBe(full - freed);
+    freed += cache.giveWay(400 * PAGE);
+    expect(freed).toBeGreaterThanOrEqual(525 * PAGE);
+    const other = await files.open("other");
+    other.writeAt(0, new Uint8Array(freed));
+    for (let page = 1; page <= 3000; page++) {
+      put(cache, 1, page, 2);
+      for (const lsn of [1, 2]) {
+        const bytes = cache.get(1, page, lsn);
+        if (bytes !== undefined) expectPage(bytes, 1, page, lsn);
+      }
+    }
+    expect(cache.stats().diskPages, "it does not grow again").toBeLessThanOrEqual(475);
+    expect(cache.stats().corruptSlots).toBe(0);
+    while (cache.giveWay(PAGE) > 0);
+    expect(cache.stats().diskPages).toBe(0);
+    put(cache, 1, 1, 3);
+    const kept = cache.get(1, 1, 3);
+    if (kept === undefined) throw new Error("the memory tier kept nothing");
+    expectPage(kept, 1, 1, 3);
+    await cache.close();
+    const again = await open({ memoryBytes: 4 * PAGE, diskBytes: slots(1000), files });
+    expect(again.stats().diskPages).toBe(0);
+    expect(recorder.get("local.cache.gave_way.count")).toBeGreaterThan(2);
+  });
+
   it.each(["writeAt", "readAt", "flush"] as const)(
     "never fails a reader when %s fails",
     async (operation) => {
