@@ -1,6 +1,6 @@
 /**
- * An ObjectStore by HTTP, as the pages of tests see it: GET with ranges (206, 416), HEAD, PUT with `If-None-Match: *` (201, or 412 for a
- * lost race), DELETE, and `GET ?list=<prefix>&startAfter=&limit=`, which answers JSON. `http-store.ts` is its client.
+ * The object plane of docs/protocol.md over any ObjectStore and any keys, checked by nobody: what tests put behind `HttpObjectStore`. GET with
+ * ranges (206, 416), HEAD, PUT with `If-None-Match: *` (201, or 412 for a lost race), `GET v1/list`, `POST v1/delete`; no bundles, no events.
  */
 import type { IncomingMessage, ServerResponse } from "node:http";
 import type { ListEntry, ObjectStore } from "../../src/remote/object-store.ts";
@@ -9,6 +9,8 @@ export interface ObjectTarget {
   readonly space: string;
   readonly key: string;
   readonly list?: { readonly startAfter: string | null; readonly limit: number | undefined };
+  /** The keys to delete are in the body. */
+  readonly deletion?: true;
 }
 
 /** What a URL below `/objects/` names; undefined for any other. */
@@ -16,16 +18,14 @@ export function objectTarget(method: string, url: URL): ObjectTarget | undefined
   const match = /^\/objects\/([\w-]+)\/(.*)$/.exec(url.pathname);
   if (match === null) return undefined;
   const [, space = "", path = ""] = match;
-  const prefix = url.searchParams.get("list");
-  if (method !== "GET" || prefix === null) return { space, key: decodeURIComponent(path) };
+  if (!path.startsWith("v1/")) return { space, key: decodeURIComponent(path) };
+  if (method === "POST" && path === "v1/delete") return { space, key: "", deletion: true };
+  if (path !== "v1/list") return undefined;
   const limit = url.searchParams.get("limit");
   return {
     space,
-    key: prefix,
-    list: {
-      startAfter: url.searchParams.get("startAfter"),
-      limit: limit === null ? undefined : Number(limit),
-    },
+    key: url.searchParams.get("prefix") ?? "",
+    list: { startAfter: url.searchParams.get("after"), limit: limit === null ? undefined : Number(limit) },
   };
 }
 
@@ -39,6 +39,12 @@ export async function serveObject(
   response.setHeader("cache-control", "no-store");
   const { key, list } = target;
   if (list !== undefined) return sendJson(response, await listing(store, key, list));
+  if (target.deletion === true) {
+    const { keys } = JSON.parse(new TextDecoder().decode(await readBody(request))) as { keys: string[] };
+    await store.delete(keys);
+    response.writeHead(204).end();
+    return;
+  }
   switch (request.method) {
     case "GET":
     case "HEAD":
@@ -50,10 +56,6 @@ export async function serveObject(
       sendEmpty(response, outcome === "exists" ? 412 : 201);
       return;
     }
-    case "DELETE":
-      await store.delete([key]);
-      response.writeHead(204).end();
-      return;
     default:
       sendEmpty(response, 405);
   }

@@ -126,14 +126,13 @@ export class HttpObjectStore implements ObjectStore {
     throwIfAborted(signal, what);
     const request = {
       method: "PUT",
-      // Whatever the caller wants: nothing but a hint is ever replaced, and the server knows which.
-      headers: ifAbsent || !key.endsWith("/head") ? { "if-none-match": "*" } : {},
+      headers: ifAbsent ? { "if-none-match": "*" } : {},
       ...(await this.#bodyOf(body, signal, what)),
     };
     const response = await this.#send(pathOf(key), request, what, signal);
-    if (response.status === 412) {
+    if (response.status === 412 && ifAbsent) {
       await dropBody(response);
-      return ifAbsent ? "exists" : "created";
+      return "exists";
     }
     await this.#expect(response, what, key, 200, 201, 204);
     return "created";

@@ -1,8 +1,9 @@
 /** Databases of a page that the test's process drives step by step, for cases in which the page does not live to the end. */
+
+import { HttpObjectStore } from "../../../src/remote/http/http-object-store.ts";
 import { Database } from "../../../vfs/browser.ts";
 import type { DatabaseOptions, DatabaseStatus } from "../../../vfs/database.ts";
 import type { SqlRow } from "../../../vfs/executor.ts";
-import { HttpStore } from "../http-store.ts";
 import { failure } from "./checks.ts";
 import { ENDLESS, SqlSpace, sleep } from "./sql-run.ts";
 
@@ -30,7 +31,10 @@ export async function open({
   noAddress = false,
 }: OpenArguments): Promise<DatabaseStatus> {
   const url = `${location.origin}/objects/${space}/`;
-  const store = noAddress ? new HttpStore(url) : new SqlSpace(url);
+  // With a token that has to be fetched, there is no address for requests that cannot wait.
+  const store = noAddress
+    ? new HttpObjectStore(url, { kind: "server", auth: async () => "token" })
+    : new SqlSpace(url);
   const database = await Database.open(store, tag, { create: true, ...options });
   databases.set(space, database);
   return database.status();

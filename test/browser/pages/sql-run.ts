@@ -19,15 +19,8 @@ export interface SqlRun {
   readonly worker: boolean;
 }
 
-/** One of the site's object spaces, which answers plain range requests, too. */
+/** One of the site's object spaces, which can be told to misbehave. */
 export class SqlSpace extends HttpStore {
-  readonly http: { readonly baseUrl: string };
-
-  constructor(url: string) {
-    super(url);
-    this.http = { baseUrl: url };
-  }
-
   /**
    * From now on, after `after` more of them, data requests of this kind are answered with a status, cut off (two of three), held until the next
    * rule, or delayed.
