@@ -1,5 +1,6 @@
 import { build } from "esbuild";
 import { defineConfig } from "tsup";
+import { buildBrowserBundle } from "./browser.config.ts";
 
 /** Scripts of pages, each whole in itself: they are put into files, or served, alone. */
 const scripts = {
@@ -43,6 +44,7 @@ export default defineConfig((options) => ({
       s3: "src/node/s3.ts",
       vfs: "vfs/index.ts",
       "vfs-browser": "vfs/browser.ts",
+      browser: "vfs/web/index.ts",
       kysely: "vfs/adapters/kysely.ts",
       drizzle: "vfs/adapters/drizzle.ts",
       contracts: "test/contracts/object-store.ts",
@@ -50,6 +52,7 @@ export default defineConfig((options) => ({
   },
   // After the bundles above, whose build empties the folder first.
   onSuccess: async () => {
+    await buildBrowserBundle();
     await build({
       entryPoints: scripts,
       outdir: options.outDir ?? "dist",

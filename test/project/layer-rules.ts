@@ -43,6 +43,8 @@ const allowed: Readonly<Record<string, readonly string[]>> = {
 
 /** The only files of vfs/ that may reach into src/node: where the engine is opened inside a worker, and the worker is started. */
 const vfsFilesOnNode = /^vfs\/worker\/(node-worker|open-engine|[a-z-]*launch[a-z-]*)\.ts$/;
+/** And those that may reach into src/browser. */
+const vfsFilesOnBrowser = /^vfs\/(web\/.*|(worker\/)?browser[a-z-]*\.ts$)/;
 
 /** The layer that a source file belongs to, or undefined when it lies in none. */
 export function layerOf(file: string): string | undefined {
@@ -70,6 +72,7 @@ export function importProblem(importer: string, imported: string): string | unde
       ? undefined
       : "vfs/ reaches src/node only where a worker is started or opens the engine";
   }
+  if (from === "vfs" && to === "src/browser" && vfsFilesOnBrowser.test(importer)) return undefined;
   return `${from} may not import ${to}: imports point downward only`;
 }
 
