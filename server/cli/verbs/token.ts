@@ -1,6 +1,6 @@
-import { readFile } from "node:fs/promises";
 import { InvalidArgumentError } from "commander";
-import { isPagefoldError, PagefoldError } from "../../../src/base/errors.ts";
+import { isPagefoldError } from "../../../src/base/errors.ts";
+import { readGiven } from "../../http/ops/admission.ts";
 import { type Grant, grantText, parseGrantText } from "../../http/ops/grants.ts";
 import { mintToken, privateSigningKey, type SigningKey, secretSigningKey } from "../../http/ops/mint.ts";
 import { parseDuration } from "../../http/ops/quantities.ts";
@@ -73,19 +73,6 @@ async function signingKey({ secretFile, keyFile }: TokenOptions): Promise<Signin
   throw usageError(
     "a token needs a key: give --secret-file, --key-file, or PAGEFOLD_JWT_SECRET in the environment",
   );
-}
-
-async function readGiven(file: string): Promise<Buffer> {
-  return readFile(file).catch((error: NodeJS.ErrnoException) => {
-    throw new PagefoldError(
-      "not_found",
-      `${file} cannot be read (${error.code}); check the path and its rights`,
-      {
-        cause: error,
-        details: { path: file },
-      },
-    );
-  });
 }
 
 function addRight(text: string, before: Grant[] = []): Grant[] {

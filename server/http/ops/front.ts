@@ -18,7 +18,9 @@ import { EVENTS_ROUTE, type RouteNames } from "./routes.ts";
 import { isStream, writeStream } from "./write-response.ts";
 
 export interface FrontParts {
-  readonly fetch: (request: Request) => Response | Promise<Response>;
+  readonly fetch: (request: Request, record: RequestRecord | undefined) => Response | Promise<Response>;
+  /** Where the record of a request is found by those behind. */
+  readonly records: WeakMap<Request, RequestRecord>;
   readonly routes: RouteNames;
   /** Routes of operation: they answer under any load, and their lines in the log are for debugging. */
   readonly quiet: ReadonlySet<string>;
@@ -26,6 +28,8 @@ export interface FrontParts {
   readonly metrics: Metrics;
   readonly cors: Cors;
   readonly guard?: OriginGuard;
+  /** Counts a request against its caller. @throws 429 */
+  readonly charge?: (record: RequestRecord) => void;
   readonly runtime: Pick<Runtime, "monotonic" | "randomBytes">;
   /** Path in front of every route, "" or "/data". */
   readonly basePath: string;
@@ -41,7 +45,6 @@ const BUSY_SECONDS = "1";
 export class Front {
   readonly listener: RequestListener;
   readonly #parts: FrontParts;
-  readonly #records = new WeakMap<Request, RequestRecord>();
   readonly #active = new Set<RequestRecord>();
   readonly #newId: (given: unknown) => string;
   readonly #toRoutes: (incoming: IncomingMessage, outgoing: ServerResponse) => void;
@@ -53,7 +56,6 @@ export class Front {
     this.#parts = parts;
     this.#newId = requestIds(parts.runtime.randomBytes);
     this.#toRoutes = getRequestListener(
-      // The adapter keeps the pair for us, so that no closure is needed per request.
       (request, env) => this.#fetch(request, (env as { outgoing: Tagged }).outgoing),
       { hostname: "localhost", errorHandler: (error) => this.#failed(error) },
     );
@@ -68,11 +70,6 @@ export class Front {
   /** Other requests that are under way. */
   get requests(): number {
     return this.#requests;
-  }
-
-  /** What is known of a request that the routes are working on. */
-  recordOf(request: Request): RequestRecord | undefined {
-    return this.#records.get(request);
   }
 
   /** From now on connections end with the answer that is under way on them. */
@@ -103,8 +100,11 @@ export class Front {
     if (this.#leaving) outgoing.setHeader("connection", "close");
     this.#parts.cors.apply(incoming.headers.origin, outgoing);
     if (this.#parts.cors.preflight(incoming, outgoing)) return;
-    const refusal = isQuiet ? undefined : this.#refusal(incoming, isEvents);
-    if (refusal !== undefined) return answerProblem(incoming, record, refusal);
+    const refusal = isQuiet ? undefined : this.#refusal(incoming, record, isEvents);
+    if (refusal !== undefined) {
+      answerProblem(incoming, record, refusal);
+      return;
+    }
     const { requestTimeoutMs } = this.#parts;
     if (requestTimeoutMs > 0 && !isEvents) {
       whenReceived(incoming, () => {
@@ -132,8 +132,8 @@ export class Front {
   }
 
   /** Why a request goes no further. It is counted already, itself included. */
-  #refusal(incoming: IncomingMessage, isEvents: boolean): HttpError | undefined {
-    const { guard, metrics, maxRequests, maxSubscribers } = this.#parts;
+  #refusal(incoming: IncomingMessage, record: RequestRecord, isEvents: boolean): HttpError | undefined {
+    const { guard, metrics, maxRequests, maxSubscribers, charge } = this.#parts;
     const problem = guard?.problem(incoming);
     if (problem !== undefined) {
       metrics.rejected("origin");
@@ -142,16 +142,24 @@ export class Front {
     const [now, most, what] = isEvents
       ? [this.#subscribers, maxSubscribers, "streams of events"]
       : [this.#requests, maxRequests, "requests"];
-    if (now <= most) return undefined;
-    metrics.rejected("load");
-    const message = `this server has as many ${what} as it takes; try again in a moment`;
-    return new HttpError(503, "unavailable", message, { headers: { "retry-after": BUSY_SECONDS } });
+    if (now > most) {
+      metrics.rejected("load");
+      const message = `this server has as many ${what} as it takes; try again in a moment`;
+      return new HttpError(503, "unavailable", message, { headers: { "retry-after": BUSY_SECONDS } });
+    }
+    try {
+      charge?.(record);
+      return undefined;
+    } catch (error) {
+      if (error instanceof HttpError) return error;
+      throw error;
+    }
   }
 
   #fetch(request: Request, outgoing: Tagged): Response | Promise<Response> {
     const record = outgoing[recordKey];
-    if (record !== undefined) this.#records.set(request, record);
-    const response = this.#parts.fetch(request);
+    if (record !== undefined) this.#parts.records.set(request, record);
+    const response = this.#parts.fetch(request, record);
     return response instanceof Promise
       ? response.then((answer) => this.#answer(answer, outgoing, record))
       : this.#answer(response, outgoing, record);
@@ -183,9 +191,10 @@ export class Front {
     );
     outgoing.setHeader("connection", "close");
     writeProblem(outgoing, error);
-    const body = record.method === "HEAD" ? "" : JSON.stringify(problemOf(error));
-    // Cut off rather than ended: only that aborts the signal of the request.
-    outgoing.write(body === "" ? "\n" : body, () => outgoing.destroy());
+    if (record.method === "HEAD") outgoing.flushHeaders();
+    else outgoing.write(JSON.stringify(problemOf(error)));
+    // Sent, but cut off rather than ended: only that aborts the signal of the request.
+    outgoing.socket?.destroySoon();
   }
 
   #finished(record: RequestRecord, isQuiet: boolean): void {
@@ -255,7 +264,7 @@ function writeProblem(outgoing: ServerResponse, error: PagefoldError): void {
     "content-type": PROBLEM_TYPE,
     "content-length": Buffer.byteLength(text),
     "cache-control": "no-store",
-    "retry-after": BUSY_SECONDS,
+    ...(statusOf(error) === 503 ? { "retry-after": BUSY_SECONDS } : {}),
     ...(error instanceof HttpError ? error.headers : {}),
   });
 }

@@ -112,6 +112,10 @@ export const SETTINGS = {
     value: "<time>",
     default: 120_000,
   }),
+  drainDelay: setting("ms", "how long to go on accepting, as not ready, when the server is asked to stop", {
+    value: "<time>",
+    default: 0,
+  }),
   drainTimeout: setting("ms", "how long requests may go on when the server is asked to stop", {
     value: "<time>",
     default: 10_000,

@@ -37,7 +37,10 @@ export async function writeStream(
   if (outgoing.destroyed) return leave();
   outgoing.once("close", leave);
   try {
-    outgoing.writeHead(response.status, Object.fromEntries(response.headers));
+    response.headers.forEach((value, name) => {
+      outgoing.setHeader(name, value);
+    });
+    outgoing.writeHead(response.status);
     outgoing.flushHeaders();
     while (reader !== undefined) {
       const { done, value } = await reader.read();

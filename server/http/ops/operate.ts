@@ -1,0 +1,141 @@
+/**
+ * Puts the routes of a server into operation: limits, log and metrics in front of them, the routes of operation beside them, a socket that listens,
+ * and the way down again. What the routes answer is none of its business.
+ */
+import type { DestinationStream } from "pino";
+import type { Runtime } from "../../../src/base/runtime.ts";
+import type { ObjectStore } from "../../../src/remote/object-store.ts";
+import type { Authenticate } from "../principal.ts";
+import { addressGroup } from "./address.ts";
+import type { Admission } from "./admission.ts";
+import { Cors } from "./cors.ts";
+import { Front } from "./front.ts";
+import { charging, gate } from "./gate.ts";
+import { Readiness } from "./health.ts";
+import { type Listening, listen } from "./listen.ts";
+import { type LogLevel, openLog, type ServerLog } from "./log.ts";
+import type { Metrics } from "./metrics.ts";
+import { routePaths } from "./openapi.ts";
+import { OPS_ROUTES, opsRoutes } from "./ops-routes.ts";
+import { OriginGuard } from "./origin-guard.ts";
+import { RateLimiter } from "./rate-limit.ts";
+import type { RequestRecord } from "./request-record.ts";
+import { RouteNames } from "./routes.ts";
+import type { OpsSettings } from "./settings.ts";
+
+/** The routes as `createServer` makes them. */
+export interface Routes {
+  fetch(request: Request): Response | Promise<Response>;
+  /** Ends what does not end by itself: streams of events, polls. */
+  close(): void | Promise<void>;
+}
+
+export interface OperateParts {
+  readonly settings: OpsSettings;
+  readonly admission: Admission;
+  readonly store: ObjectStore;
+  readonly metrics: Metrics;
+  readonly log: ServerLog;
+  readonly runtime: Runtime;
+  readonly version: string;
+  /** Makes the routes, given who may do what (undefined: everybody everything). */
+  readonly routes: (authenticate: Authenticate | undefined) => Routes | Promise<Routes>;
+}
+
+export interface Operation {
+  readonly listening: Listening;
+  /** The routes have ended their streams and the socket is closed when it resolves; the store is still open. */
+  stop(): Promise<void>;
+}
+
+export async function operate(parts: OperateParts): Promise<Operation> {
+  const { settings, admission, store, metrics, log, runtime } = parts;
+  const { authenticator } = admission;
+  const records = new WeakMap<Request, RequestRecord>();
+  const limiter =
+    settings.rateLimit === 0
+      ? undefined
+      : new RateLimiter({
+          perSecond: settings.rateLimit,
+          runtime,
+          ...(settings.rateBurst === undefined ? {} : { burst: settings.rateBurst }),
+        });
+  const charge = charging(limiter, metrics);
+  const authenticate =
+    authenticator === undefined
+      ? undefined
+      : gate({ authenticator, charge, metrics, recordOf: (request) => records.get(request) });
+  const readiness = new Readiness(store, runtime);
+  const routes = await parts.routes(authenticate);
+  const ops = opsRoutes({
+    readiness,
+    metrics,
+    metricsFor: settings.metrics as "open" | "admin" | "off",
+    authenticate,
+    version: parts.version,
+  });
+  const { basePath } = settings;
+  const opsPaths = new Map(
+    OPS_ROUTES.flatMap((path) => [[path, path] as const, [basePath + path, path] as const]),
+  );
+  const cors = new Cors(settings.cors ?? []);
+  const front = new Front({
+    fetch: (request, record) => {
+      const own = record === undefined ? undefined : opsPaths.get(record.path as never);
+      if (own === undefined) return routes.fetch(request);
+      return ops.fetch(record?.path === own ? request : new Request(new URL(own, request.url), request));
+    },
+    records,
+    routes: new RouteNames(routePaths),
+    quiet: new Set<string>(OPS_ROUTES),
+    log,
+    metrics,
+    cors,
+    ...(admission.guarded ? { guard: new OriginGuard(settings.host, cors) } : {}),
+    // With tokens it is charged where the caller is known.
+    ...(authenticator === undefined ? { charge: (record) => charge(addressGroup(record.address)) } : {}),
+    runtime,
+    basePath,
+    trustedProxies: settings.trustedProxies,
+    maxRequests: settings.maxRequests,
+    maxSubscribers: settings.maxSubscribers,
+    requestTimeoutMs: settings.requestTimeout,
+  });
+  metrics.gauge("pagefold_http_requests_in_flight", "Requests under way.", () => front.requests);
+  metrics.gauge("pagefold_subscribers", "Streams of events that are open.", () => front.subscribers);
+  let listening: Listening;
+  try {
+    listening = await listen({
+      host: settings.host,
+      port: settings.port,
+      listener: front.listener,
+      idleTimeoutMs: settings.idleTimeout,
+      onBadRequest: (code) => log.logger.debug({ code }, "what came is no request"),
+    });
+  } catch (error) {
+    await routes.close();
+    throw error;
+  }
+  let stopped: Promise<void> | undefined;
+  const stop = async (): Promise<void> => {
+    readiness.leave();
+    front.leave();
+    // Whoever balances load has to notice before connections are refused.
+    if (settings.drainDelay > 0) await runtime.sleep(settings.drainDelay);
+    const drained = listening.drain(settings.drainTimeout);
+    await routes.close();
+    await drained;
+  };
+  return {
+    listening,
+    stop: () => {
+      stopped ??= stop();
+      return stopped;
+    },
+  };
+}
+
+/** The log that the settings ask for. */
+export function logOf(settings: OpsSettings, target?: DestinationStream): ServerLog {
+  return openLog(settings.logLevel as LogLevel, target);
+}
