@@ -75,6 +75,8 @@ export class Session {
   #volume: Volume;
   #fixed: Snapshot | undefined;
   #lastCommit: LocalCommit | undefined;
+  /** Local commits of this session, of whatever volume, that are to be on stable storage when they are acknowledged. */
+  #toKeep = 0;
   #nextView = 1;
   #closed = false;
 
@@ -159,8 +161,8 @@ export class Session {
     begin: ({ mode }, context) => this.#main.begin(mode, context),
     end: (request, context) => this.#end(request, context),
     cursor: (request, context) => this.#openCursor(request, context),
-    next: ({ cursor, rows }, context) => this.#cursors.next(cursor, rows, context),
-    closeCursor: ({ cursor }) => this.#cursors.close(cursor),
+    next: ({ cursor, rows }, context) => this.#keeping(() => this.#cursors.next(cursor, rows, context)),
+    closeCursor: ({ cursor }) => this.#keeping(() => this.#cursors.close(cursor)),
     view: (request, context) => this.#openView(request, context),
     closeView: ({ view }) => this.#closeView(view),
     live: ({ sql, parameters }) => ({ live: this.#live.open(sql, parameters) }),
@@ -216,6 +218,11 @@ export class Session {
     });
   }
 
+  get #storage(): SessionStatus["storage"] {
+    const { storage, request } = this.#parts;
+    return storage ?? (request.local === undefined ? "memory" : "directory");
+  }
+
   get #busyTimeoutMs(): number {
     return this.#parts.settings.busyTimeoutMs ?? DEFAULT_BUSY_TIMEOUT_MS;
   }
@@ -238,13 +245,50 @@ export class Session {
 
   /** Of this session's own: others may write to the same volume. */
   #noteCommit(volume: Volume, { lsn, sequence, changedPages }: CommitResult): void {
-    if (sequence === undefined || volume !== this.#volume) return;
+    if (sequence === undefined) return;
     const durability = this.#main.connection.file.durability ?? this.#parts.store.settings.durability;
-    const durable = durability === "full";
+    // What is in memory alone is on no storage at all.
+    const durable = durability === "full" && this.#storage !== "memory";
+    if (durable) this.#toKeep++;
+    if (volume !== this.#volume) return;
     this.#lastCommit = { where: "local", sequence, lsn, changedPages, durable };
   }
 
-  async #execute(request: SessionCalls["execute"]["request"], context: CallContext): Promise<ExecuteReply> {
+  /** Runs what may commit, and waits until what it has committed is on stable storage. */
+  async #keeping<T>(work: () => Promise<T>): Promise<T> {
+    const before = this.#toKeep;
+    const done = await work().then(
+      (value) => ({ value }),
+      (error: unknown) => ({ error }),
+    );
+    if (this.#toKeep !== before) {
+      // A statement that failed after others had committed: what it failed with is what the caller must know.
+      await this.#keep().catch((error: unknown) => {
+        if (!("error" in done)) throw error;
+      });
+    }
+    if ("error" in done) throw done.error;
+    return done.value;
+  }
+
+  async #keep(): Promise<void> {
+    try {
+      await this.#parts.store.durable();
+    } catch (error) {
+      if (!isPagefoldError(error, "quota")) throw error;
+      throw new PagefoldError(
+        "quota",
+        `the change was committed, and is seen here, but there is no room to keep it beyond this session: push it now, or make room and change anything again (${error.message})`,
+        { cause: error, details: { ...error.details, committed: true } },
+      );
+    }
+  }
+
+  #execute(request: SessionCalls["execute"]["request"], context: CallContext): Promise<ExecuteReply> {
+    return this.#keeping(() => this.#run(request, context));
+  }
+
+  async #run(request: SessionCalls["execute"]["request"], context: CallContext): Promise<ExecuteReply> {
     const { recorder } = this.#parts;
     return this.#queue(request).run(request.transaction, context, async (connection) => {
       const before = recorder.get("sql.fault.count");
@@ -262,7 +306,7 @@ export class Session {
   ): Promise<SessionCalls["end"]["reply"]> {
     const before = this.#lastCommit;
     await this.#cursors.closeTransaction(transaction);
-    await this.#main.end(transaction, how, context);
+    await this.#keeping(() => this.#main.end(transaction, how, context));
     const commit = this.#lastCommit;
     return commit === undefined || commit === before ? {} : { commit };
   }
@@ -334,7 +378,7 @@ export class Session {
   }
 
   #status(): SessionStatus {
-    const { request, recorder, bridge, storage } = this.#parts;
+    const { request, recorder, bridge } = this.#parts;
     const { volume, state, remoteLsn, ahead, behind, pendingPush, residentPages } = this.#volume.status();
     const { pageSize } = this.#volume;
     const { lsn, pageCount, byteLength } = this.#fixed ?? this.#files.sourceOf(this.#volume).current;
@@ -344,7 +388,7 @@ export class Session {
       prefetchedUnused: this.#volume.prefetchedUnused,
       faults: recorder.get("sql.fault.count"),
       bridge: bridge.kind,
-      storage: storage ?? (request.local === undefined ? "memory" : "directory"),
+      storage: this.#storage,
       readOnly: this.#main.connection.file.readOnly,
       inTransaction: this.#main.connection.inTransaction,
     };
