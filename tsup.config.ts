@@ -52,7 +52,7 @@ export default defineConfig((options) => ({
   },
   // After the bundles above, whose build empties the folder first.
   onSuccess: async () => {
-    await buildBrowserBundle();
+    await buildBrowserBundle(`${options.outDir ?? "dist"}/browser`);
     await build({
       entryPoints: scripts,
       outdir: options.outDir ?? "dist",

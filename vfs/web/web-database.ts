@@ -2,7 +2,7 @@
 import { isPagefoldError } from "../../src/base/errors.ts";
 import { systemRuntime } from "../../src/base/runtime.ts";
 import type { Connected } from "../connect.ts";
-import { Database } from "../database.ts";
+import { Database, type DatabaseStatus } from "../database.ts";
 
 /** After a failure to follow the remote log, milliseconds. */
 const FOLLOW_AGAIN_MS = 5000;
@@ -23,6 +23,11 @@ export class WebDatabase extends Database {
   async persistStorage(): Promise<boolean> {
     const { persistStorage } = await import("../../src/browser/site-storage.ts");
     return persistStorage();
+  }
+
+  /** With `tab`: whether this tab has the local state open, another one runs SQL for it, or it shares none. */
+  override async status(): Promise<DatabaseStatus> {
+    return { tab: "single", ...(await super.status()) };
   }
 
   override close(): Promise<void> {

@@ -71,9 +71,14 @@ function launchBrowserWorker(url?: URL): SqlWorker {
 
 /** A browser does not say why: the address is wrong, the script or one that it imports cannot be had, or it is none. */
 function notLoaded(url: URL | undefined): PagefoldError {
-  const script = url?.href ?? "sql-worker-browser.js, beside the module of pagefold/vfs";
+  const script = url?.href ?? "sql-worker-browser.js, beside the module that starts it";
+  // Where Vite's server has put packages together anew it has moved this module, before version 8 without what it names.
+  const moved = url === undefined && /\/\.vite[\w-]*\/deps[\w-]*\//.test(import.meta.url);
+  const advice = moved
+    ? 'have Vite leave this package as it is: optimizeDeps: { exclude: ["pagefold"] } in its configuration'
+    : "serve it there, or give its address as workerUrl";
   return new PagefoldError(
     "invalid",
-    `the script of the SQL worker could not be loaded (${script}); serve it there, or give its address as workerUrl`,
+    `the script of the SQL worker could not be loaded (${script}); ${advice}`,
   );
 }
