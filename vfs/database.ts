@@ -161,7 +161,9 @@ export class Database extends SqlExecutor {
     undefined
   > {
     const { pollMs, signal } = options;
-    const { follow } = await this.call("follow", pollMs === undefined ? {} : { pollMs }, signal);
+    const ended = (): boolean => signal?.aborted === true;
+    if (ended()) return;
+    const { follow } = await this.call("follow", pollMs === undefined ? {} : { pollMs });
     const end = (): void => {
       // A database that is closing ends it by itself.
       this.call("closeFollow", { follow }).catch(() => {});
@@ -169,13 +171,15 @@ export class Database extends SqlExecutor {
     signal?.addEventListener("abort", end, { once: true });
     try {
       for (;;) {
+        // It may have fired while the call was under way.
+        if (ended()) return;
         const moved = await this.call("followNext", { follow });
         if (moved.done) return;
         const { from, lsn, changedPages } = moved;
         yield { from, lsn, changedPages };
       }
     } catch (error) {
-      if (signal?.aborted !== true && this.#closing === undefined) throw error;
+      if (!ended() && this.#closing === undefined) throw error;
     } finally {
       signal?.removeEventListener("abort", end);
       if (this.#closing === undefined) end();

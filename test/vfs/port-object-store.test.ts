@@ -2,7 +2,7 @@
 import { afterEach, describe, expect, it } from "vitest";
 import { PagefoldError } from "../../src/base/errors.ts";
 import { MemoryObjectStore } from "../../src/remote/memory-store.ts";
-import type { ObjectStore } from "../../src/remote/object-store.ts";
+import type { ObjectStore, WatchListener } from "../../src/remote/object-store.ts";
 import { PortObjectStore } from "../../vfs/port/port-object-store.ts";
 import { describeStore, serveObjectStore } from "../../vfs/port/serve-object-store.ts";
 import { objectStoreContract } from "../contracts/object-store.ts";
@@ -222,5 +222,67 @@ describe("ends", () => {
     await check;
     await expect(store.get("a")).rejects.toMatchObject({ code: "closed" });
     await expect.poll(() => seen?.aborted).toBe(true);
+  });
+});
+
+describe("what a store may know beyond single objects", () => {
+  it("bundles come through whole, and a store without them has none", async () => {
+    const bundle = {
+      objects: [{ key: "a/b", offset: 2, total: 9, bytes: bytes(1, 2, 3) }],
+      absent: ["a/c"],
+      listings: [{ prefix: "a/", entries: [{ key: "a/b", size: 9 }], complete: true }],
+    };
+    const asked: unknown[] = [];
+    const store = connect(
+      storeWith({
+        bundle: async (name, options) => {
+          asked.push([name, options?.from]);
+          return name === "known" ? bundle : undefined;
+        },
+      }),
+    );
+    expect(await store.bundle?.("known", { from: 7 })).toEqual(bundle);
+    expect(await store.bundle?.("unknown")).toBeUndefined();
+    expect(asked).toEqual([
+      ["known", 7],
+      ["unknown", 0],
+    ]);
+    expect(connect(new MemoryObjectStore()).bundle).toBeUndefined();
+  });
+
+  it("news come through until nobody wants them, with the reason where they end", async () => {
+    const listeners: WatchListener[] = [];
+    let stopped = 0;
+    const store = connect(
+      storeWith({
+        watch: (_volume, _after, listener) => {
+          listeners.push(listener);
+          return () => stopped++;
+        },
+      }),
+    );
+    const heard: unknown[] = [];
+    const listen = (name: string): (() => void) | undefined =>
+      store.watch?.("v", 3, {
+        onNews: (news) => heard.push([name, news]),
+        onState: (state, reason) => heard.push([name, state, (reason as Error | undefined)?.message]),
+        onEnd: (reason) => heard.push([name, (reason as PagefoldError).code]),
+      });
+    const stop = listen("one");
+    listen("two");
+    await expect.poll(() => listeners.length).toBe(2);
+    listeners[0]?.onState?.("waiting", new PagefoldError("unavailable", "away"));
+    listeners[0]?.onNews({ volume: "v", lsn: 4, object: bytes(9) });
+    listeners[1]?.onEnd(new PagefoldError("not_found", "gone"));
+    await expect
+      .poll(() => heard)
+      .toEqual([
+        ["one", "waiting", "away"],
+        ["one", { volume: "v", lsn: 4, object: bytes(9) }],
+        ["two", "not_found"],
+      ]);
+    stop?.();
+    await expect.poll(() => stopped).toBe(1);
+    await store.close();
   });
 });
