@@ -3,30 +3,18 @@ import type { Lsn, SegmentId, VolumeId } from "../../src/base/brand.ts";
 import { parseId } from "../../src/format/ids.ts";
 import { parseComplement, parseTagKey } from "../../src/format/keys.ts";
 
+type Named<Kind extends string, More> = Kind extends string
+  ? { readonly kind: Kind; readonly key: string } & More
+  : never;
+type OfVolume = { readonly volume: VolumeId };
+type OfCommit = OfVolume & { readonly lsn: Lsn };
+
 export type ObjectName =
-  | { readonly kind: "manifest" | "head"; readonly key: string; readonly volume: VolumeId }
-  | {
-      readonly kind: "commit" | "rollup" | "checkpoint";
-      readonly key: string;
-      readonly volume: VolumeId;
-      readonly lsn: Lsn;
-    }
-  | {
-      readonly kind: "segment";
-      readonly key: string;
-      readonly volume: VolumeId;
-      readonly lsn: Lsn;
-      readonly id: SegmentId;
-    }
-  | { readonly kind: "floor" | "config"; readonly key: string; readonly volume: VolumeId }
-  | {
-      readonly kind: "pin";
-      readonly key: string;
-      readonly volume: VolumeId;
-      readonly fork: VolumeId;
-      readonly lsn: Lsn;
-    }
-  | { readonly kind: "tag"; readonly key: string; readonly tag: string; readonly n: number };
+  | Named<"manifest" | "head" | "floor" | "config", OfVolume>
+  | Named<"commit" | "rollup" | "checkpoint", OfCommit>
+  | Named<"segment", OfCommit & { readonly id: SegmentId }>
+  | Named<"pin", OfCommit & { readonly fork: VolumeId }>
+  | Named<"tag", { readonly tag: string; readonly n: number }>;
 
 /** Kinds that are told by their folder and a number alone. */
 const NUMBERED = {

@@ -7,7 +7,7 @@ export interface ServerSettings {
   readonly cacheDiskBytes: number;
   /** How long a tag map is believed when rights are looked up, milliseconds; default 1000. */
   readonly tagLifeMs: number;
-  /** How often volumes with subscribers are looked at for commits of others, milliseconds; 0: never. Default 5000. */
+  /** How often volumes with subscribers are looked at for commits of others, milliseconds; 0 (default): never. */
   readonly pollMs: number;
   /** Pause between the comment lines that keep a stream of events alive, milliseconds; default 15,000. */
   readonly heartbeatMs: number;
@@ -37,7 +37,7 @@ export const defaultServerSettings: ServerSettings = {
   cacheMemoryBytes: 256 * 2 ** 20,
   cacheDiskBytes: 16 * 2 ** 30,
   tagLifeMs: 1000,
-  pollMs: 5000,
+  pollMs: 0,
   heartbeatMs: 15_000,
   eventQueueBytes: 2 ** 20,
   eventVolumes: 100,

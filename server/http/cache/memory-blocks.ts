@@ -113,8 +113,12 @@ export class MemoryBlocks {
       this.#objects.delete(object.key);
   }
 
+  keys(): readonly string[] {
+    return [...this.#objects.keys()];
+  }
+
   clear(): void {
-    for (const key of [...this.#objects.keys()]) this.forget(key);
+    for (const key of this.keys()) this.forget(key);
   }
 
   #drop(block: Block): void {

@@ -43,8 +43,8 @@ export interface CachedStore extends ObjectStore {
   read(key: string, range: GetOptions["range"], signal?: AbortSignal): Promise<Uint8Array | undefined>;
   /** Bytes of an object, undefined where there is none. */
   sizeOf(key: string, signal?: AbortSignal): Promise<number | undefined>;
-  /** What is known of an object for as long as it is the current one; for its entity tag. */
-  entry(key: string): CachedObject | undefined;
+  /** Lets go of everything in memory whose key begins so: the store may say something else now. */
+  forgetAll(prefix: string): void;
   stats(): CacheStats;
 }
 
@@ -95,8 +95,8 @@ class Cache implements CachedStore {
     return this.#memory.find(key);
   }
 
-  entry(key: string): CachedObject | undefined {
-    return this.#memory.find(key);
+  forgetAll(prefix: string): void {
+    for (const key of this.#memory.keys()) if (key.startsWith(prefix)) this.#forget(key);
   }
 
   view(object: CachedObject, offset: number, length: number): Uint8Array | undefined {

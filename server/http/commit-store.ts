@@ -1,0 +1,73 @@
+/**
+ * Storing a commit: one writer of a volume at a time in this server, the conditional create between servers. Whoever wins is announced
+ * at once; whoever loses learns what is stored instead.
+ */
+import type { Hash, Lsn, VolumeId } from "../../src/base/brand.ts";
+import { equalBytes } from "../../src/format/bytes.ts";
+import { commitKey, rollupKey } from "../../src/format/keys.ts";
+import type { ServerContext } from "./context.ts";
+import { type CheckedCommit, checkCommit, decodeWhole, placeOfCommit } from "./verify/commit.ts";
+import { signalOf } from "./volume-logs.ts";
+
+export interface StoredCommit {
+  /** "exists": another commit, or this very one, was there already. */
+  readonly outcome: "created" | "exists";
+  /** Of what was sent. */
+  readonly hash: Hash;
+}
+
+/**
+ * Checks a commit and creates it.
+ * @throws 422 where it lies, 409 where it is not the next one, 404 where there is no such volume
+ */
+export function storeCommit(
+  context: ServerContext,
+  volume: VolumeId,
+  lsn: Lsn,
+  bytes: Uint8Array,
+  signal: AbortSignal,
+): Promise<StoredCommit> {
+  return context.locks.run(volume, signal, () => storeLocked(context, volume, lsn, bytes, signal));
+}
+
+/** For callers that hold the volume's lock. */
+export async function storeLocked(
+  context: ServerContext,
+  volume: VolumeId,
+  lsn: Lsn,
+  bytes: Uint8Array,
+  signal: AbortSignal,
+): Promise<StoredCommit> {
+  const { logs, store, events, recorder } = context;
+  const known = await logs.volume(volume, signal);
+  const { hash } = decodeWhole(context, `commit ${lsn} of volume ${volume}`, volume, lsn, bytes);
+  const place = placeOfCommit(known, lsn, await logs.head(known, signal));
+  if (place === "exists") return { outcome: "exists", hash };
+  const checked = await checkCommit(context, known, lsn, bytes, signal);
+  // Not given up halfway: whether it came through would not be known.
+  const outcome = await store.put(commitKey(volume, lsn), bytes, { ifAbsent: true });
+  // "Exists" may be an attempt of this very call that came through unseen: news either way.
+  events.announce(known, lsn, outcome === "created" ? bytes : undefined);
+  if (outcome === "exists") return { outcome, hash };
+  recorder.count("server.commits");
+  await keepRollup(context, volume, lsn, checked);
+  return { outcome, hash };
+}
+
+/** Bands apart as this very commit has them: a writer that lost the LSN may have left its own. */
+async function keepRollup(
+  { store, origin, recorder }: ServerContext,
+  volume: VolumeId,
+  lsn: Lsn,
+  { apart }: CheckedCommit,
+): Promise<void> {
+  if (apart === undefined) return;
+  const key = rollupKey(volume, lsn);
+  try {
+    const stored = await origin.get(key, signalOf(undefined));
+    if (stored === undefined || !equalBytes(stored, apart)) await store.put(key, apart);
+  } catch {
+    // A cache: without it readers take smaller steps. The commit stands.
+    recorder.count("server.rollup_failed");
+  }
+}

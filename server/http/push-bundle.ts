@@ -1,0 +1,182 @@
+/**
+ * A push in one request: whole segments as they come, each checked and stored, then the commit that names them. Where it is refused, what it
+ * stored is deleted again, unless a commit names it by now.
+ */
+import type { Hash, Lsn, VolumeId } from "../../src/base/brand.ts";
+import { isPagefoldError } from "../../src/base/errors.ts";
+import { commitKey } from "../../src/format/keys.ts";
+import { LIMITS } from "../../src/format/limits.ts";
+import { type BundleEntry, decodeBundle } from "../../src/remote/http/bundle-codec.ts";
+import { bodyChunks } from "./body.ts";
+import { storeLocked } from "./commit-store.ts";
+import { bodyLimits, type ServerContext } from "./context.ts";
+import { parseObjectKey } from "./object-keys.ts";
+import { storeSegment } from "./object-write.ts";
+import { HttpError } from "./problem.ts";
+import { lie } from "./verify/lies.ts";
+import { noVolume } from "./volume-logs.ts";
+
+export interface Pushed {
+  readonly lsn: Lsn;
+  readonly hash: Hash;
+  /** False where this very commit was stored already. */
+  readonly created: boolean;
+}
+
+/** A push may be as large as its volume; one object at a time is in memory. */
+const PUSH_BYTES = Number.MAX_SAFE_INTEGER;
+
+/**
+ * @throws 422 where anything of it lies, 409 `diverged` where another commit has the LSN, `conflict` where it is not the next one
+ */
+export function pushBundle(context: ServerContext, volume: VolumeId, request: Request): Promise<Pushed> {
+  const work = () =>
+    // One push of a volume at a time in this server: a repetition waits for the attempt before it, and finds its commit or nothing.
+    context.locks.run(volume, request.signal, () => pushLocked(context, volume, request));
+  return context.uploads.lend(LIMITS.segmentStoredBytes, request.signal, work);
+}
+
+interface Stored {
+  readonly key: string;
+  readonly lsn: Lsn;
+}
+
+interface SentCommit {
+  readonly lsn: Lsn;
+  readonly bytes: Uint8Array;
+}
+
+async function pushLocked(context: ServerContext, volume: VolumeId, request: Request): Promise<Pushed> {
+  if ((await context.logs.find(volume, request.signal)) === undefined) throw noVolume(volume);
+  const stored: Stored[] = [];
+  try {
+    // The commit is stored when all has come: nothing may be wrong with the push behind it.
+    const commit = await takeAll(context, volume, request, stored);
+    return await commitPush(context, volume, commit, request.signal);
+  } catch (error) {
+    await takeBack(context, volume, stored);
+    throw error;
+  }
+}
+
+/** Stores the segments as they come, notes which in `stored`, and answers the commit, which comes last. */
+async function takeAll(
+  context: ServerContext,
+  volume: VolumeId,
+  request: Request,
+  stored: Stored[],
+): Promise<SentCommit> {
+  const chunks = bodyChunks(request, bodyLimits(context, PUSH_BYTES));
+  const payloadBytes = Math.max(LIMITS.segmentStoredBytes, context.settings.commitBytes);
+  const entries = decodeBundle(chunks, { payloadBytes });
+  let commit: SentCommit | undefined;
+  try {
+    for (let entry = await nextEntry(entries); entry !== undefined; entry = await nextEntry(entries)) {
+      if (commit !== undefined) throw badBundle("something follows its commit");
+      commit = await takeEntry(context, volume, entry, stored, request.signal);
+    }
+  } finally {
+    await entries.return();
+  }
+  if (commit === undefined) throw badBundle("it has no commit");
+  const { lsn } = commit;
+  const other = stored.find((segment) => segment.lsn !== lsn);
+  if (other !== undefined) throw badBundle(`it has a segment of LSN ${other.lsn}, and commit ${lsn}`);
+  return commit;
+}
+
+/** What the decoder says of a bundle as what it means of a request. */
+async function nextEntry(
+  entries: AsyncGenerator<BundleEntry, void, undefined>,
+): Promise<BundleEntry | undefined> {
+  try {
+    const { value, done } = await entries.next();
+    return done === true ? undefined : (value as BundleEntry);
+  } catch (error) {
+    if (error instanceof HttpError || !isPagefoldError(error)) throw error;
+    if (error.code === "corrupt") throw badBundle("it is no bundle of this version", error);
+    throw new HttpError(
+      400,
+      "invalid",
+      "the push was cut off before its end; nothing of it was stored: send it again",
+      {
+        cause: error,
+      },
+    );
+  }
+}
+
+async function takeEntry(
+  context: ServerContext,
+  volume: VolumeId,
+  entry: BundleEntry,
+  stored: Stored[],
+  signal: AbortSignal,
+): Promise<SentCommit | undefined> {
+  if (entry.kind !== "bytes") throw badBundle(`it has an entry of the kind "${entry.kind}"`);
+  const { key, bytes } = entry;
+  const name = parseObjectKey(key);
+  if (name === undefined || name.kind === "tag" || name.volume !== volume) {
+    throw badBundle(`${key.slice(0, 200)} is nothing that a push of volume ${volume} brings`);
+  }
+  if (entry.offset !== 0 || entry.total !== bytes.length) throw badBundle(`${key} is not there whole`);
+  if (name.kind === "commit") return { lsn: name.lsn, bytes };
+  if (name.kind !== "segment") throw badBundle(`a ${name.kind} does not belong into it`);
+  const outcome = await storeSegment(context, name, bytes, signal);
+  if (outcome === "created") stored.push({ key, lsn: name.lsn });
+  return undefined;
+}
+
+async function commitPush(
+  context: ServerContext,
+  volume: VolumeId,
+  { lsn, bytes }: SentCommit,
+  signal: AbortSignal,
+): Promise<Pushed> {
+  const { outcome, hash } = await storeLocked(context, volume, lsn, bytes, signal);
+  if (outcome === "created") return { lsn, hash, created: true };
+  const there = await context.logs.commitNow(await context.logs.volume(volume), lsn);
+  if (there.hash === hash) return { lsn, hash, created: false };
+  throw new HttpError(
+    409,
+    "diverged",
+    `volume ${volume} has another commit ${lsn}; nothing of this one was stored: pull, and make the changes again on top`,
+    { details: { volume, lsn } },
+  );
+}
+
+/** Deletes what a refused push stored, but what a commit names: then another attempt of this push came through meanwhile. */
+async function takeBack(
+  context: ServerContext,
+  volume: VolumeId,
+  stored: readonly { readonly key: string; readonly lsn: Lsn }[],
+): Promise<void> {
+  try {
+    const garbage: string[] = [];
+    for (const { key, lsn } of stored) {
+      if (!(await isNamed(context, volume, lsn, key))) garbage.push(key);
+      context.verified.forget(key);
+    }
+    if (garbage.length > 0) await context.store.delete(garbage);
+  } catch {
+    // What stays is garbage that a collection finds; why the push was refused is what its sender must hear.
+    context.recorder.count("server.push.leftovers");
+  }
+}
+
+/** Whether the commit of an LSN exists and names a segment. */
+export async function isNamed(
+  context: ServerContext,
+  volume: VolumeId,
+  lsn: Lsn,
+  key: string,
+): Promise<boolean> {
+  const start = await context.origin.get(commitKey(volume, lsn), { range: { offset: 0, length: 1 } });
+  if (start === undefined) return false;
+  const { header } = await context.logs.commitNow(await context.logs.volume(volume), lsn);
+  return header.segments.some(({ id }) => id !== undefined && key.endsWith(`-${id}`));
+}
+
+function badBundle(problem: string, cause?: unknown): HttpError {
+  return lie("the push", problem, {}, cause);
+}

@@ -1,0 +1,185 @@
+/**
+ * What the server knows of volumes' logs: manifests, newest commits, headers, states. Bounded; everything is read anew when it was
+ * forgotten, and verified along the jump hashes as any reader does.
+ */
+import type { Hash, Lsn, VolumeId } from "../../src/base/brand.ts";
+import { isPagefoldError, PagefoldError } from "../../src/base/errors.ts";
+import { Lru } from "../../src/base/lru.ts";
+import { noopRecorder } from "../../src/base/recorder.ts";
+import type { Codecs } from "../../src/format/codecs.ts";
+import {
+  COMMIT_PREFIX_BYTES,
+  commitHeaderLength,
+  type DecodedCommit,
+  decodeCommit,
+} from "../../src/format/commit-codec.ts";
+import { commitKey, manifestKey } from "../../src/format/keys.ts";
+import { decodeManifest } from "../../src/format/manifest-codec.ts";
+import { forkPoint, type Manifest } from "../../src/format/model.ts";
+import type { ObjectStore } from "../../src/remote/object-store.ts";
+import { fetchChain } from "../../src/replicate/chain-fetch.ts";
+import { Fetcher } from "../../src/replicate/fetcher.ts";
+import { findHead } from "../../src/replicate/head.ts";
+import { CommitDirectory } from "../../src/volume/commit-directory.ts";
+import { advance, type ChainStep, emptyState, type RemoteState } from "../../src/volume/remote-state.ts";
+import type { CachedStore } from "./cache/with-cache.ts";
+
+export interface KnownVolume {
+  readonly manifest: Manifest;
+  /** Of all bytes of the manifest: it stands for LSN 0 where the volume is no fork. */
+  readonly hash: Hash;
+  readonly forkPoint: Lsn;
+}
+
+/** How many volumes' headers and indexes are kept; each directory is bounded itself. */
+const DIRECTORIES = 64;
+const DIRECTORY_LIMITS = {
+  headerBytes: 1_048_576,
+  startBytes: 0,
+  indexBytes: 1_048_576,
+  digestBytes: 0,
+};
+/** Memory for states (page tables), at four bytes per page. */
+const STATE_BYTES = 128 * 2 ** 20;
+/** Enough for the header of an ordinary commit. */
+const HEADER_GUESS = 16_384;
+
+export class VolumeLogs {
+  readonly fetcher: Fetcher;
+  readonly #store: CachedStore;
+  readonly #origin: ObjectStore;
+  readonly #codecs: Codecs;
+  readonly #directories = new Lru<VolumeId, CommitDirectory>(DIRECTORIES);
+  readonly #states = new Lru<string, RemoteState>(STATE_BYTES);
+
+  constructor(store: CachedStore, origin: ObjectStore, codecs: Codecs) {
+    this.#store = store;
+    this.#origin = origin;
+    this.#codecs = codecs;
+    this.fetcher = new Fetcher(store, noopRecorder);
+  }
+
+  /** The volume of an id; undefined where there is none. */
+  async find(volume: VolumeId, signal?: AbortSignal): Promise<KnownVolume | undefined> {
+    const bytes = await this.#store.read(manifestKey(volume), undefined, signal);
+    if (bytes === undefined) return undefined;
+    const manifest = decodeManifest(bytes, { volume, hasher: this.#codecs.hash });
+    return { manifest, hash: this.#codecs.hash.blake3(bytes), forkPoint: forkPoint(manifest) };
+  }
+
+  /** The volume of an id. @throws `not_found` */
+  async volume(volume: VolumeId, signal?: AbortSignal): Promise<KnownVolume> {
+    const known = await this.find(volume, signal);
+    if (known === undefined) throw noVolume(volume);
+    return known;
+  }
+
+  /** The newest commit, as the store says now: one listing. */
+  head(known: KnownVolume, signal?: AbortSignal): Promise<Lsn> {
+    return findHead(
+      this.#origin,
+      known.manifest.volume,
+      { known: 0 as Lsn, forkPoint: known.forkPoint },
+      signalOf(signal),
+    );
+  }
+
+  directory({ manifest }: KnownVolume): CommitDirectory {
+    const { volume } = manifest;
+    let directory = this.#directories.get(volume);
+    if (directory === undefined) {
+      directory = new CommitDirectory(manifest, undefined, DIRECTORY_LIMITS);
+      this.#directories.set(volume, directory, 1);
+    }
+    return directory;
+  }
+
+  /** Prefix and header of a stored commit, decoded. @throws `not_found` */
+  async commit(known: KnownVolume, lsn: Lsn, signal?: AbortSignal): Promise<DecodedCommit> {
+    return this.#commit(known, lsn, (key, length) => this.#store.read(key, { offset: 0, length }, signal));
+  }
+
+  /** As `commit`, asked of the store itself: what a push builds on must be there now. */
+  async commitNow(known: KnownVolume, lsn: Lsn, signal?: AbortSignal): Promise<DecodedCommit> {
+    const commit = await this.#commit(known, lsn, (key, length) =>
+      this.#origin.get(key, { range: { offset: 0, length }, ...signalOf(signal) }),
+    );
+    const remembered = this.directory(known).hash(lsn);
+    // The store was restored from a backup: what is remembered is of another history.
+    if (remembered !== undefined && remembered !== commit.hash) this.forget(known.manifest.volume);
+    return commit;
+  }
+
+  /** Which commit wrote each page last, as of an LSN. */
+  async state(known: KnownVolume, lsn: Lsn, signal?: AbortSignal): Promise<RemoteState> {
+    const { manifest } = known;
+    const start = emptyState(manifest.ancestors.length === 0 ? known.hash : undefined, manifest.createdAt);
+    if (lsn === 0) return start;
+    const id = `${manifest.volume}@${lsn}`;
+    const kept = this.#states.get(id);
+    if (kept !== undefined) return kept;
+    const state = advance(start, await this.way(known, start, lsn, signal));
+    this.#states.set(id, state, 4 * state.pageCount + 1024);
+    return state;
+  }
+
+  /** The verified steps from one LSN up to another, oldest first. */
+  async way(
+    known: KnownVolume,
+    from: { readonly lsn: Lsn; readonly hash?: Hash | undefined },
+    to: Lsn,
+    signal?: AbortSignal,
+  ): Promise<ChainStep[]> {
+    const { manifest, forkPoint: point } = known;
+    const chain = { store: this.#store, directory: this.directory(known), codecs: this.#codecs, signal };
+    try {
+      if (from.lsn >= point || to <= point) return await fetchChain({ ...chain, from, to: { lsn: to } });
+      const fork = { lsn: point, hash: manifest.forkHash };
+      const shared = await fetchChain({ ...chain, from, to: fork });
+      return [...shared, ...(await fetchChain({ ...chain, from: fork, to: { lsn: to } }))];
+    } catch (error) {
+      // What was remembered may be of a history that a restored store no longer has: the next request reads anew.
+      if (isPagefoldError(error, "corrupt", "diverged")) this.forget(manifest.volume);
+      throw error;
+    }
+  }
+
+  /** Forgets what is remembered of a volume. */
+  forget(volume: VolumeId): void {
+    this.#directories.delete(volume);
+    this.#states.clear();
+    this.#store.forgetAll(`volumes/${volume}/`);
+  }
+
+  async #commit(
+    known: KnownVolume,
+    lsn: Lsn,
+    read: (key: string, length: number) => Promise<Uint8Array | undefined>,
+  ): Promise<DecodedCommit> {
+    const volume = this.directory(known).volumeOf(lsn);
+    const key = commitKey(volume, lsn);
+    let bytes = await read(key, HEADER_GUESS);
+    if (bytes !== undefined && bytes.length >= COMMIT_PREFIX_BYTES) {
+      const length = commitHeaderLength(bytes, { volume, lsn });
+      if (length > bytes.length) bytes = await read(key, length);
+    }
+    if (bytes === undefined) throw noCommit(volume, lsn);
+    return decodeCommit(bytes, this.#codecs.hash, { volume, lsn });
+  }
+}
+
+export function noVolume(name: string): PagefoldError {
+  return new PagefoldError("not_found", `there is no volume ${name} here, or you may not see it`, {
+    details: { volume: name },
+  });
+}
+
+export function noCommit(volume: string, lsn: number): PagefoldError {
+  return new PagefoldError("not_found", `volume ${volume} has no commit ${lsn}`, {
+    details: { volume, lsn },
+  });
+}
+
+export function signalOf(signal: AbortSignal | undefined): { readonly signal?: AbortSignal } {
+  return signal === undefined ? {} : { signal };
+}

@@ -1,0 +1,81 @@
+/** A store that writes down what was read of it, so that the same answers can be given to somebody else at once. Reading only. */
+import { PagefoldError } from "../../../src/base/errors.ts";
+import type { BundleEntry } from "../../../src/remote/http/bundle-codec.ts";
+import type { GetOptions, ListEntry, ListOptions, ObjectStore } from "../../../src/remote/object-store.ts";
+import type { CachedStore } from "../cache/with-cache.ts";
+
+interface Part {
+  readonly offset: number;
+  readonly bytes: Uint8Array;
+}
+
+export class RecordingStore implements ObjectStore {
+  readonly url: string;
+  readonly capabilities = { write: false, list: true, conditionalCreate: "no" } as const;
+  readonly #store: CachedStore;
+  readonly #parts = new Map<string, Part[]>();
+  readonly #absent = new Set<string>();
+  readonly #listings = new Map<
+    string,
+    { readonly entries: readonly ListEntry[]; readonly complete: boolean }
+  >();
+
+  constructor(store: CachedStore) {
+    this.url = store.url;
+    this.#store = store;
+  }
+
+  async get(key: string, options: GetOptions = {}): Promise<Uint8Array | undefined> {
+    const bytes = await this.#store.read(key, options.range, options.signal);
+    if (bytes === undefined) this.#absent.add(key);
+    else this.#keep(key, { offset: options.range?.offset ?? 0, bytes });
+    // What is kept is shared with the cache; this caller may do as it likes.
+    return bytes?.slice();
+  }
+
+  async list(prefix: string, options: ListOptions = {}): Promise<ListEntry[]> {
+    const { startAfter, limit = 1000 } = options;
+    const entries = await this.#store.list(prefix, options);
+    if (startAfter === undefined) this.#listings.set(prefix, { entries, complete: entries.length < limit });
+    return entries;
+  }
+
+  put(): Promise<never> {
+    return Promise.reject(readOnly());
+  }
+
+  delete(): Promise<never> {
+    return Promise.reject(readOnly());
+  }
+
+  async close(): Promise<void> {}
+
+  /** Everything that was read, listings first, in the order in which it was asked for. */
+  async entries(): Promise<BundleEntry[]> {
+    const entries: BundleEntry[] = [];
+    for (const [prefix, listing] of this.#listings) entries.push({ kind: "listing", prefix, ...listing });
+    for (const key of this.#absent) if (!this.#parts.has(key)) entries.push({ kind: "absent", key });
+    for (const [key, parts] of this.#parts) {
+      const total = await this.#store.sizeOf(key);
+      if (total === undefined) continue;
+      for (const { offset, bytes } of parts) entries.push({ kind: "bytes", key, offset, total, bytes });
+    }
+    return entries;
+  }
+
+  #keep(key: string, part: Part): void {
+    const parts = this.#parts.get(key) ?? [];
+    if (parts.some((other) => holds(other, part))) return;
+    this.#parts.set(key, [...parts.filter((other) => !holds(part, other)), part]);
+  }
+}
+
+function holds(outer: Part, inner: Part): boolean {
+  return (
+    outer.offset <= inner.offset && outer.offset + outer.bytes.length >= inner.offset + inner.bytes.length
+  );
+}
+
+function readOnly(): PagefoldError {
+  return new PagefoldError("forbidden", "a store that is read for a bundle takes no writes");
+}
