@@ -165,12 +165,24 @@ async function create(
   { remote }: ReplicaContext,
   { volume, ancestors }: Manifest,
   manifest: Uint8Array,
-  options: Signal,
+  { signal }: Signal,
 ): Promise<void> {
-  const put = { ifAbsent: true, ...(options.signal === undefined ? {} : { signal: options.signal }) };
+  const options = signal === undefined ? {} : { signal };
+  const put = { ifAbsent: true, ...options };
   const [direct] = ancestors;
   if (direct !== undefined) {
-    await remote.put(forkKey(direct.volume, volume, direct.lsn), new Uint8Array(0), put);
+    const pin = forkKey(direct.volume, volume, direct.lsn);
+    await remote.put(pin, new Uint8Array(0), put);
+    // A deletion that looked for pins before this one was there has taken the manifest away; one that begins now sees the pin.
+    const [parent] = await remote.list(manifestKey(direct.volume), { limit: 1, ...options });
+    if (parent === undefined) {
+      await remote.delete([pin], options);
+      throw new PagefoldError(
+        "not_found",
+        `volume ${direct.volume} was deleted meanwhile; nothing was forked: import what this side has of it as a new volume`,
+        { details: { volume: direct.volume } },
+      );
+    }
   }
   // "Exists": an earlier attempt came through, as nobody else knows the id.
   await remote.put(manifestKey(volume), manifest, put);

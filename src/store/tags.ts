@@ -56,6 +56,30 @@ export async function setTag(
   if (winner.volume !== volume) throw tagTaken(tag, winner.volume);
 }
 
+/**
+ * Makes `tag` name nothing. Answers false where it named nothing before.
+ * @param expected what it must name now; @throws `conflict` when it names something else
+ */
+export async function removeTag(
+  store: ObjectStore,
+  codecs: Codecs,
+  runtime: Runtime,
+  tag: string,
+  expected: VolumeId | undefined,
+  options: Signal = {},
+): Promise<boolean> {
+  checkTagName(tag);
+  const newest = await newestOf(store, codecs, tag, options);
+  if (newest.volume === undefined) return false;
+  if (expected !== undefined && newest.volume !== expected) throw tagTaken(tag, newest.volume);
+  const bytes = encodeTag({ volume: undefined, time: runtime.now() }, codecs.hash);
+  const answer = await store.put(tagKey(tag, newest.n + 1), bytes, { ifAbsent: true, ...options });
+  if (answer === "created") return true;
+  const winner = await newestOf(store, codecs, tag, options);
+  if (winner.volume !== undefined) throw tagTaken(tag, winner.volume);
+  return true;
+}
+
 /** All tags in the order of their names. */
 export async function listTags(
   store: ObjectStore,
