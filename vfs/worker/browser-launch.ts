@@ -3,7 +3,7 @@ import { PagefoldError } from "../../src/base/errors.ts";
 import { openHttpStore } from "../../src/remote/http/http-object-store.ts";
 import type { Platform, SqlWorker } from "./launch.ts";
 import { awaitLifeLock } from "./life-lock.ts";
-import type { LifeMessage } from "./messages.ts";
+import type { LifeMessage, WorkerSetup } from "./messages.ts";
 
 /** What this needs of the DOM. */
 interface BrowserWorker {
@@ -35,26 +35,50 @@ export const browserPlatform: Platform = {
   openEngine: async (...call) => (await import("./browser-engine.ts")).openBrowserEngine(...call),
 };
 
+/**
+ * Whether Vite's server for development has put packages together anew, and moved this module to a folder of its own; before version 8, without the
+ * script that it names.
+ */
+const MOVED = /\/\.vite[\w-]*\/deps[\w-]*\//.test(import.meta.url);
+/** Where the script is then, if the package lies where that folder does. */
+const FROM_THERE = "../../pagefold/dist/browser/sql-worker-browser.js";
+
 function launchBrowserWorker(url?: URL): SqlWorker {
-  // Bundlers look for this very expression, options and all.
-  const worker =
-    url === undefined
-      ? new Worker(new URL("./sql-worker-browser.js", import.meta.url), {
-          type: "module",
-          name: "pagefold-sql",
-        })
-      : new Worker(url, { type: "module", name: "pagefold-sql" });
   let tell: (error: unknown) => void = () => {};
-  worker.addEventListener("error", ({ message }) => {
-    // It may live on, in no state to be used.
-    worker.terminate();
-    tell(message === undefined || message === "" ? notLoaded(url) : new Error(message));
-  });
-  worker.addEventListener("message", ({ data }) => awaitLifeLock(data.lifeLock, () => tell(undefined)));
+  let setup: WorkerSetup | undefined;
+  let isThere = !MOVED || url !== undefined;
+  let worker = listenTo(newWorker(url));
+
+  function listenTo(started: BrowserWorker): BrowserWorker {
+    started.addEventListener("error", ({ message }) => {
+      // It may live on, in no state to be used.
+      started.terminate();
+      if (!isThere) {
+        isThere = true;
+        worker = listenTo(newWorker(new URL(FROM_THERE, import.meta.url)));
+        send();
+      } else tell(message === undefined || message === "" ? notLoaded(url) : new Error(message));
+    });
+    started.addEventListener("message", ({ data }) => {
+      isThere = true;
+      send();
+      awaitLifeLock(data.lifeLock, () => tell(undefined));
+    });
+    return started;
+  }
+
+  /** Once: what is sent to a script that cannot be loaded is gone. */
+  function send(): void {
+    if (setup === undefined || !isThere) return;
+    const ports = [setup.control, setup.store, setup.ranges].filter((port) => port !== undefined);
+    worker.postMessage(setup, ports);
+    setup = undefined;
+  }
+
   return {
-    start: (setup) => {
-      const ports = [setup.control, setup.store, setup.ranges].filter((port) => port !== undefined);
-      worker.postMessage(setup, ports);
+    start: (given) => {
+      setup = given;
+      send();
     },
     onEnd: (listener) => {
       tell = (error) => {
@@ -69,14 +93,23 @@ function launchBrowserWorker(url?: URL): SqlWorker {
   };
 }
 
+function newWorker(url: URL | undefined): BrowserWorker {
+  // Bundlers look for this very expression, options and all.
+  if (url === undefined)
+    return new Worker(new URL("./sql-worker-browser.js", import.meta.url), {
+      type: "module",
+      name: "pagefold-sql",
+    });
+  return new Worker(url, { type: "module", name: "pagefold-sql" });
+}
+
 /** A browser does not say why: the address is wrong, the script or one that it imports cannot be had, or it is none. */
 function notLoaded(url: URL | undefined): PagefoldError {
   const script = url?.href ?? "sql-worker-browser.js, beside the module that starts it";
-  // Where Vite's server has put packages together anew it has moved this module, before version 8 without what it names.
-  const moved = url === undefined && /\/\.vite[\w-]*\/deps[\w-]*\//.test(import.meta.url);
-  const advice = moved
-    ? 'have Vite leave this package as it is: optimizeDeps: { exclude: ["pagefold"] } in its configuration'
-    : "serve it there, or give its address as workerUrl";
+  const advice =
+    MOVED && url === undefined
+      ? 'have Vite leave this package as it is: optimizeDeps: { exclude: ["pagefold"] } in its configuration'
+      : "serve it there, or give its address as workerUrl";
   return new PagefoldError(
     "invalid",
     `the script of the SQL worker could not be loaded (${script}); ${advice}`,
