@@ -15,9 +15,11 @@ import { pullVerb } from "./verbs/pull.ts";
 import { pushVerb } from "./verbs/push.ts";
 import { readVerb } from "./verbs/read.ts";
 import { resetVerb } from "./verbs/reset.ts";
+import { serveVerb } from "./verbs/serve.ts";
 import { sqlVerb } from "./verbs/sql.ts";
 import { statusVerb } from "./verbs/status.ts";
 import { tagsVerb } from "./verbs/tags.ts";
+import { tokenVerb } from "./verbs/token.ts";
 import { verifyVerb } from "./verbs/verify.ts";
 import { writeVerb } from "./verbs/write.ts";
 
@@ -38,6 +40,8 @@ const verbs: readonly Verb[] = [
   inspectVerb,
   tagsVerb,
   verifyVerb,
+  serveVerb,
+  tokenVerb,
 ];
 
 const helpText = `

@@ -483,7 +483,7 @@ describe("going down", () => {
       },
       {
         settings: { drainTimeout: 30_000 },
-        onClose: () => {
+        onEndStreams: () => {
           for (const stream of streams) stream.close();
         },
       },

@@ -37,7 +37,7 @@ export interface OperatedOptions {
   readonly secrets?: EnvironmentSecrets;
   readonly store?: ObjectStore;
   readonly runtime?: Partial<Runtime>;
-  readonly onClose?: () => void | Promise<void>;
+  readonly onEndStreams?: () => void;
 }
 
 /** Starts a server on a free port; it is stopped with the test. */
@@ -67,7 +67,7 @@ export async function operated(handler: Handler, options: OperatedOptions = {}):
           return problemResponse(error);
         }
       },
-      close: () => options.onClose?.(),
+      endStreams: () => options.onEndStreams?.(),
     }),
   });
   onTestFinished(() => operation.stop());

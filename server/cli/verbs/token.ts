@@ -1,10 +1,9 @@
 import { InvalidArgumentError } from "commander";
 import { isPagefoldError } from "../../../src/base/errors.ts";
-import { readGiven } from "../../http/ops/admission.ts";
 import { type Grant, grantText, parseGrantText } from "../../http/ops/grants.ts";
-import { mintToken, privateSigningKey, type SigningKey, secretSigningKey } from "../../http/ops/mint.ts";
+import type { SigningKey } from "../../http/ops/mint.ts";
 import { parseDuration } from "../../http/ops/quantities.ts";
-import { secretBytes } from "../../http/ops/token-keys.ts";
+import { readGiven } from "../../http/ops/read-given.ts";
 import { usageError } from "../errors.ts";
 import { defined, nonEmpty } from "../options.ts";
 import type { Verb } from "../verb.ts";
@@ -48,6 +47,8 @@ export const tokenVerb: Verb = (program, run) => {
     .addHelpText("after", helpText)
     .action((options: TokenOptions) =>
       run(options, async () => {
+        // Loaded here: the other verbs need no cryptography.
+        const { mintToken } = await import("../../http/ops/mint.ts");
         const { right: grants, expires: expiresInMs, subject, audience, issuer } = options;
         const signing = await signingKey(options);
         const claims = { grants, expiresInMs, ...defined({ subject, audience, issuer }) };
@@ -66,6 +67,8 @@ async function signingKey({ secretFile, keyFile }: TokenOptions): Promise<Signin
   if (secretFile !== undefined && keyFile !== undefined) {
     throw usageError("--secret-file and --key-file exclude one another: a token has one signature");
   }
+  const { privateSigningKey, secretSigningKey } = await import("../../http/ops/mint.ts");
+  const { secretBytes } = await import("../../http/ops/token-keys.ts");
   if (keyFile !== undefined) return privateSigningKey((await readGiven(keyFile)).toString("utf8"), keyFile);
   if (secretFile !== undefined) return secretSigningKey(secretBytes(await readGiven(secretFile)), secretFile);
   const secret = process.env.PAGEFOLD_JWT_SECRET ?? "";

@@ -2,13 +2,13 @@
  * Who may do what on a server, worked out from its settings before it listens. A server that anybody could change is never started by leaving
  * something out: without keys it is open on a loopback address only.
  */
-import { readFile } from "node:fs/promises";
 import { PagefoldError } from "../../../src/base/errors.ts";
 import type { Runtime } from "../../../src/base/runtime.ts";
 import { isLoopback } from "./address.ts";
 import { Authenticator } from "./auth.ts";
 import type { EnvironmentSecrets } from "./config.ts";
 import { grantFor } from "./grants.ts";
+import { readGiven } from "./read-given.ts";
 import type { OpsSettings } from "./settings.ts";
 import { type KeySource, keySetSource, publicKeySources, secretBytes, secretSource } from "./token-keys.ts";
 
@@ -95,20 +95,6 @@ async function loadKeys(
   }
   if (settings.jwks !== undefined) keys.push(keySetSource(settings.jwks, { runtime }));
   return keys;
-}
-
-/** A file that a setting names. @throws `not_found` */
-export async function readGiven(file: string): Promise<Buffer> {
-  return readFile(file).catch((error: NodeJS.ErrnoException) => {
-    throw new PagefoldError(
-      "not_found",
-      `${file} cannot be read (${error.code}); check the path and its rights`,
-      {
-        cause: error,
-        details: { path: file },
-      },
-    );
-  });
 }
 
 function invalid(message: string): PagefoldError {

@@ -9,8 +9,9 @@ import { Lru } from "../../../src/base/lru.ts";
 import { type Runtime, systemRuntime } from "../../../src/base/runtime.ts";
 import type { Authenticate, Principal, Right, Subject } from "../principal.ts";
 import { HttpError } from "../problem.ts";
+import { PUBLIC_ALGORITHMS, SECRET_ALGORITHMS } from "./algorithms.ts";
 import { type Grant, Grants, parseClaim } from "./grants.ts";
-import { type KeySource, PUBLIC_ALGORITHMS, SECRET_ALGORITHMS } from "./token-keys.ts";
+import type { KeySource } from "./token-keys.ts";
 
 /** A principal, and whom its requests are counted against. */
 export interface Identity extends Principal {

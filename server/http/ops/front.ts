@@ -13,14 +13,13 @@ import type { Cors } from "./cors.ts";
 import { errorFields, redactedQuery, type ServerLog, shortPath } from "./log.ts";
 import type { Metrics } from "./metrics.ts";
 import type { OriginGuard } from "./origin-guard.ts";
-import { RequestRecord, requestIds } from "./request-record.ts";
+import { RequestRecord, recordOf, requestIds, tieRecord } from "./request-record.ts";
 import { EVENTS_ROUTE, type RouteNames } from "./routes.ts";
 import { isStream, writeStream } from "./write-response.ts";
 
 export interface FrontParts {
-  readonly fetch: (request: Request, record: RequestRecord | undefined) => Response | Promise<Response>;
-  /** Where the record of a request is found by those behind. */
-  readonly records: WeakMap<Request, RequestRecord>;
+  /** `recordOf(request)` is what is known of it here. */
+  readonly fetch: (request: Request) => Response | Promise<Response>;
   readonly routes: RouteNames;
   /** Routes of operation: they answer under any load, and their lines in the log are for debugging. */
   readonly quiet: ReadonlySet<string>;
@@ -41,6 +40,7 @@ export interface FrontParts {
 }
 
 const BUSY_SECONDS = "1";
+const SWEEP_MS = 1000;
 
 export class Front {
   readonly listener: RequestListener;
@@ -51,15 +51,27 @@ export class Front {
   #requests = 0;
   #subscribers = 0;
   #leaving = false;
+  readonly #sweep: NodeJS.Timeout | undefined;
 
   constructor(parts: FrontParts) {
     this.#parts = parts;
     this.#newId = requestIds(parts.runtime.randomBytes);
     this.#toRoutes = getRequestListener(
-      (request, env) => this.#fetch(request, (env as { outgoing: Tagged }).outgoing),
+      (request, env) => this.#fetch(request, (env as { outgoing: ServerResponse }).outgoing),
       { hostname: "localhost", errorHandler: (error) => this.#failed(error) },
     );
     this.listener = (incoming, outgoing) => this.#begin(incoming, outgoing);
+    const { requestTimeoutMs } = parts;
+    if (requestTimeoutMs > 0) {
+      // One look at all requests now and then; a timer for each would cost every request something.
+      this.#sweep = setInterval(() => this.#endLate(), Math.min(SWEEP_MS, Math.ceil(requestTimeoutMs / 4)));
+      this.#sweep.unref();
+    }
+  }
+
+  /** The socket is closed. */
+  close(): void {
+    clearInterval(this.#sweep);
   }
 
   /** Streams of events that are open. */
@@ -81,15 +93,13 @@ export class Front {
 
   #begin(incoming: IncomingMessage, outgoing: ServerResponse): void {
     const record = this.#record(incoming, outgoing);
-    (outgoing as Tagged)[recordKey] = record;
+    tieRecord(outgoing, record);
     const isEvents = record.route === EVENTS_ROUTE;
     const isQuiet = this.#parts.quiet.has(record.route);
     this.#active.add(record);
     if (isEvents) this.#subscribers++;
     else this.#requests++;
-    let timer: NodeJS.Timeout | undefined;
     outgoing.on("close", () => {
-      clearTimeout(timer);
       this.#active.delete(record);
       if (isEvents) this.#subscribers--;
       else this.#requests--;
@@ -105,13 +115,11 @@ export class Front {
       answerProblem(incoming, record, refusal);
       return;
     }
-    const { requestTimeoutMs } = this.#parts;
-    if (requestTimeoutMs > 0 && !isEvents) {
-      whenReceived(incoming, () => {
-        if (!this.#active.has(record)) return;
-        timer = setTimeout(() => this.#late(record), requestTimeoutMs);
+    if (isReceived(incoming)) record.receivedAt = record.startedAt;
+    else
+      incoming.once("end", () => {
+        record.receivedAt = this.#parts.runtime.monotonic();
       });
-    }
     this.#toRoutes(incoming, outgoing);
   }
 
@@ -156,10 +164,10 @@ export class Front {
     }
   }
 
-  #fetch(request: Request, outgoing: Tagged): Response | Promise<Response> {
-    const record = outgoing[recordKey];
-    if (record !== undefined) this.#parts.records.set(request, record);
-    const response = this.#parts.fetch(request, record);
+  #fetch(request: Request, outgoing: ServerResponse): Response | Promise<Response> {
+    const record = recordOf(outgoing);
+    if (record !== undefined) tieRecord(request, record);
+    const response = this.#parts.fetch(request);
     return response instanceof Promise
       ? response.then((answer) => this.#answer(answer, outgoing, record))
       : this.#answer(response, outgoing, record);
@@ -180,10 +188,18 @@ export class Front {
     return writeStream(response, outgoing, report).then(() => RESPONSE_ALREADY_SENT);
   }
 
+  #endLate(): void {
+    const before = this.#parts.runtime.monotonic() - this.#parts.requestTimeoutMs;
+    for (const record of this.#active) {
+      const { receivedAt, outgoing, route } = record;
+      if (receivedAt === undefined || receivedAt > before || route === EVENTS_ROUTE) continue;
+      if (!outgoing.headersSent && !outgoing.destroyed) this.#late(record);
+    }
+  }
+
   /** The answer has not begun in time: the client is told, and the routes by their signal. */
   #late(record: RequestRecord): void {
     const { outgoing } = record;
-    if (outgoing.headersSent || outgoing.destroyed) return;
     record.answered = true;
     const error = new PagefoldError(
       "unavailable",
@@ -235,18 +251,11 @@ export class Front {
   }
 }
 
-const recordKey = Symbol("record");
-type Tagged = ServerResponse & { [recordKey]?: RequestRecord };
-
-/** Calls back at once, or when the last byte of the body has come. */
-function whenReceived(incoming: IncomingMessage, then: () => void): void {
-  const { method, headers } = incoming;
-  const hasBody =
-    headers["content-length"] !== undefined
-      ? headers["content-length"] !== "0"
-      : headers["transfer-encoding"] !== undefined;
-  if (method === "GET" || method === "HEAD" || !hasBody || incoming.complete) then();
-  else incoming.once("end", then);
+/** Whether nothing of the request is still to come. */
+function isReceived({ method, headers, complete }: IncomingMessage): boolean {
+  if (method === "GET" || method === "HEAD" || complete) return true;
+  const length = headers["content-length"];
+  return length === undefined ? headers["transfer-encoding"] === undefined : length === "0";
 }
 
 function answerProblem(incoming: IncomingMessage, record: RequestRecord, error: HttpError): void {

@@ -6,17 +6,16 @@ import { addressGroup } from "./address.ts";
 import type { Authenticator } from "./auth.ts";
 import type { Metrics } from "./metrics.ts";
 import type { RateLimiter } from "./rate-limit.ts";
-import type { RequestRecord } from "./request-record.ts";
+import { recordOf } from "./request-record.ts";
 
 export interface GateParts {
   readonly authenticator: Authenticator;
   readonly charge: (caller: string) => void;
   readonly metrics: Metrics;
-  readonly recordOf: (request: Request) => RequestRecord | undefined;
 }
 
 /** For `createServer`: as the authenticator's own, with the rate limited by account, or by address where there is none. */
-export function gate({ authenticator, charge, metrics, recordOf }: GateParts): Authenticate {
+export function gate({ authenticator, charge, metrics }: GateParts): Authenticate {
   return async (request) => {
     const record = recordOf(request);
     const address = addressGroup(record?.address ?? "unknown");

@@ -243,7 +243,7 @@ const paths: Readonly<Record<string, PathItem>> = {
     post: operation(
       "events",
       "A peer tells of a commit that was made through it",
-      { ...plainAnswer("204", "Noted."), ...problems(400, 401, 403, 404) },
+      { ...plainAnswer("202", "It will be looked up."), ...problems(400, 401, 404) },
       jsonBody("Notice"),
     ),
   },

@@ -19,15 +19,15 @@ import { routePaths } from "./openapi.ts";
 import { OPS_ROUTES, opsRoutes } from "./ops-routes.ts";
 import { OriginGuard } from "./origin-guard.ts";
 import { RateLimiter } from "./rate-limit.ts";
-import type { RequestRecord } from "./request-record.ts";
+import { recordOf, tieRecord } from "./request-record.ts";
 import { RouteNames } from "./routes.ts";
 import type { OpsSettings } from "./settings.ts";
 
 /** The routes as `createServer` makes them. */
 export interface Routes {
   fetch(request: Request): Response | Promise<Response>;
-  /** Ends what does not end by itself: streams of events, polls. */
-  close(): void | Promise<void>;
+  /** Ends what does not end by itself; other requests are still answered. */
+  endStreams(): void;
 }
 
 export interface OperateParts {
@@ -51,7 +51,6 @@ export interface Operation {
 export async function operate(parts: OperateParts): Promise<Operation> {
   const { settings, admission, store, metrics, log, runtime } = parts;
   const { authenticator } = admission;
-  const records = new WeakMap<Request, RequestRecord>();
   const limiter =
     settings.rateLimit === 0
       ? undefined
@@ -61,10 +60,7 @@ export async function operate(parts: OperateParts): Promise<Operation> {
           ...(settings.rateBurst === undefined ? {} : { burst: settings.rateBurst }),
         });
   const charge = charging(limiter, metrics);
-  const authenticate =
-    authenticator === undefined
-      ? undefined
-      : gate({ authenticator, charge, metrics, recordOf: (request) => records.get(request) });
+  const authenticate = authenticator === undefined ? undefined : gate({ authenticator, charge, metrics });
   const readiness = new Readiness(store, runtime);
   const routes = await parts.routes(authenticate);
   const ops = opsRoutes({
@@ -80,12 +76,15 @@ export async function operate(parts: OperateParts): Promise<Operation> {
   );
   const cors = new Cors(settings.cors ?? []);
   const front = new Front({
-    fetch: (request, record) => {
-      const own = record === undefined ? undefined : opsPaths.get(record.path as never);
-      if (own === undefined) return routes.fetch(request);
-      return ops.fetch(record?.path === own ? request : new Request(new URL(own, request.url), request));
+    fetch: (request) => {
+      const record = recordOf(request);
+      const own = record === undefined ? undefined : opsPaths.get(record.path);
+      if (record === undefined || own === undefined) return routes.fetch(request);
+      if (record.path === own) return ops.fetch(request);
+      const inner = new Request(new URL(own, request.url), request);
+      tieRecord(inner, record);
+      return ops.fetch(inner);
     },
-    records,
     routes: new RouteNames(routePaths),
     quiet: new Set<string>(OPS_ROUTES),
     log,
@@ -93,7 +92,9 @@ export async function operate(parts: OperateParts): Promise<Operation> {
     cors,
     ...(admission.guarded ? { guard: new OriginGuard(settings.host, cors) } : {}),
     // With tokens it is charged where the caller is known.
-    ...(authenticator === undefined ? { charge: (record) => charge(addressGroup(record.address)) } : {}),
+    ...(authenticator === undefined && limiter !== undefined
+      ? { charge: (record) => charge(addressGroup(record.address)) }
+      : {}),
     runtime,
     basePath,
     trustedProxies: settings.trustedProxies,
@@ -113,7 +114,7 @@ export async function operate(parts: OperateParts): Promise<Operation> {
       onBadRequest: (code) => log.logger.debug({ code }, "what came is no request"),
     });
   } catch (error) {
-    await routes.close();
+    front.close();
     throw error;
   }
   let stopped: Promise<void> | undefined;
@@ -123,8 +124,9 @@ export async function operate(parts: OperateParts): Promise<Operation> {
     // Whoever balances load has to notice before connections are refused.
     if (settings.drainDelay > 0) await runtime.sleep(settings.drainDelay);
     const drained = listening.drain(settings.drainTimeout);
-    await routes.close();
+    routes.endStreams();
     await drained;
+    front.close();
   };
   return {
     listening,

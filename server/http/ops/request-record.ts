@@ -15,6 +15,8 @@ export class RequestRecord {
   principal: Principal | undefined;
   /** The answer was given here (too late, too many): whatever the routes answer afterwards is dropped. */
   answered = false;
+  /** When the last byte of the request had come; undefined until then. */
+  receivedAt: number | undefined;
   readonly #socket: IncomingMessage["socket"];
   readonly #sentBefore: number;
 
@@ -40,6 +42,18 @@ export class RequestRecord {
   get bytes(): number {
     return Math.max(0, this.#socket.bytesWritten - this.#sentBefore);
   }
+}
+
+const recordKey = Symbol("record");
+
+/** Ties a record to what Node or the routes know the request by. A property, because a weak map costs more than the rest together. */
+export function tieRecord(to: object, record: RequestRecord): void {
+  (to as { [recordKey]?: RequestRecord })[recordKey] = record;
+}
+
+/** What is known of a request that the routes are working on. */
+export function recordOf(of: object): RequestRecord | undefined {
+  return (of as { [recordKey]?: RequestRecord })[recordKey];
 }
 
 const CLIENT_ID = /^[A-Za-z0-9._-]{1,64}$/;

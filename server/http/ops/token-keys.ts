@@ -16,6 +16,7 @@ import {
 } from "jose";
 import { isPagefoldError, PagefoldError } from "../../../src/base/errors.ts";
 import { type Runtime, systemRuntime } from "../../../src/base/runtime.ts";
+import { PUBLIC_ALGORITHMS, SECRET_ALGORITHMS } from "./algorithms.ts";
 
 export type VerificationKey = KeyObject | CryptoKey | Uint8Array;
 
@@ -32,12 +33,6 @@ export interface KeySource {
 /** Shorter secrets are guessed offline from any token. */
 const MIN_SECRET_BYTES = 32;
 const MIN_RSA_BITS = 2048;
-
-export const SECRET_ALGORITHMS = ["HS256", "HS384", "HS512"] as const;
-export const PUBLIC_ALGORITHMS = [
-  ...["RS256", "RS384", "RS512", "PS256", "PS384", "PS512"],
-  ...["ES256", "ES384", "ES512", "EdDSA", "Ed25519"],
-] as const;
 
 /** The bytes of a secret that was given as a file: a line end that an editor or `openssl rand -hex` left is no part of it. */
 export function secretBytes(file: Uint8Array): Uint8Array {
