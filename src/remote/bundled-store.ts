@@ -48,6 +48,8 @@ export class BundledStore implements ObjectStore {
   readonly #runtime: Runtime;
   /** Ranges of each object, by key. */
   readonly #objects: Lru<string, readonly StoredBytes[]>;
+  /** Whether anything was put into `#objects` since they were dropped. */
+  #some = false;
   readonly #absent = new Map<string, number>();
   readonly #listings = new Map<string, Listing>();
 
@@ -81,6 +83,29 @@ export class BundledStore implements ObjectStore {
     for (const key of bundle.absent) this.#absent.set(key, since);
     for (const { prefix, entries, complete } of bundle.listings)
       this.#listings.set(prefix, { entries, complete, since });
+  }
+
+  /**
+   * Does some work, and where it meets bytes that do not verify does it once more without what came in bundles: what was damaged on its way here must
+   * not stay between a reader and the store. The work must be such that it can be done twice.
+   */
+  async orSingly<T>(work: () => Promise<T>): Promise<T> {
+    try {
+      return await work();
+    } catch (error) {
+      if (!isPagefoldError(error, "corrupt") || !this.forget()) throw error;
+      return work();
+    }
+  }
+
+  /** Drops everything that came in bundles; answers whether there was anything. */
+  forget(): boolean {
+    const any = this.#some || this.#absent.size > 0 || this.#listings.size > 0;
+    this.#some = false;
+    this.#objects.clear();
+    this.#absent.clear();
+    this.#listings.clear();
+    return any;
   }
 
   async get(key: string, options: GetOptions = {}): Promise<Uint8Array | undefined> {
@@ -120,6 +145,7 @@ export class BundledStore implements ObjectStore {
     const others = this.#objects.get(part.key)?.filter((each) => !contains(part, each)) ?? [];
     if (others.some((each) => contains(each, part))) return;
     const parts = [...others, part];
+    this.#some = true;
     this.#objects.set(
       part.key,
       parts,

@@ -12,7 +12,6 @@ import { fetchChain } from "./chain-fetch.ts";
 import { confirmBase, lostHistory } from "./confirm.ts";
 import type { ReplicaContext } from "./context.ts";
 import { findHead } from "./head.ts";
-import { settlePush } from "./push.ts";
 import { nextStep, type Verb, type VerbStep } from "./verb-machine.ts";
 
 type Options = { readonly signal?: AbortSignal };
@@ -126,7 +125,7 @@ async function prepare(context: ReplicaContext, verb: Verb, options: PullOptions
   let head: Lsn | undefined;
   for (;;) {
     const step = stepOf(context, verb, head);
-    if (step === "settle") await settlePush(context, options);
+    if (step === "settle") await (await import("./push.ts")).settlePush(context, options);
     else if (step === "learn") head = await learn(context, options);
     else return head === undefined ? {} : { head };
   }

@@ -5,6 +5,7 @@
 import { Flight } from "../base/flight.ts";
 import type { Recorder } from "../base/recorder.ts";
 import { Semaphore } from "../base/semaphore.ts";
+import { BundledStore } from "../remote/bundled-store.ts";
 import type { ObjectStore } from "../remote/object-store.ts";
 import type { FetchPlan, RangeRequest } from "../volume/fetch-plan.ts";
 import { type FramePlanContext, knownRange } from "./commit-lookup.ts";
@@ -90,6 +91,17 @@ export class Fetcher {
     wanted: readonly WantedPages[],
     sink: PageSink,
     signal?: Signal,
+  ): Promise<void> {
+    const load = (): Promise<void> => this.#load(scope, context, wanted, sink, signal);
+    return this.#store instanceof BundledStore ? this.#store.orSingly(load) : load();
+  }
+
+  async #load(
+    scope: string,
+    context: FramePlanContext,
+    wanted: readonly WantedPages[],
+    sink: PageSink,
+    signal: Signal,
   ): Promise<void> {
     const { tasks, zeroed } = await this.run(resolveFrames(context, wanted), signal);
     sinkZeros(zeroed, context.directory.manifest.pageSize, sink);

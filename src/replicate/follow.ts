@@ -55,8 +55,9 @@ async function moveTo(
   if (news !== undefined) learnFrom(context, news);
   const told = news === undefined ? options : { ...options, head: news.lsn as Lsn };
   try {
-    if (replica.state.commits.length === 0) return await pull(context, told);
-    const { behind } = await fetchRemote(context, told);
+    const { remote } = context;
+    if (replica.state.commits.length === 0) return await remote.orSingly(() => pull(context, told));
+    const { behind } = await remote.orSingly(() => fetchRemote(context, told));
     return behind > 0 ? "later" : undefined;
   } catch (error) {
     // A local commit was quicker than the pull: the status says so already.

@@ -25,6 +25,8 @@ export interface FaultEvent {
   readonly lastPage: number;
   readonly pages: number;
   readonly readAheadPages: number;
+  /** Milliseconds since 1970: a clock that all threads share. */
+  readonly startedAt: number;
   readonly durationMs: number;
   readonly failed: boolean;
 }
@@ -161,6 +163,7 @@ export class CachingSupply implements PageSupply {
 
   #begin(snapshot: Snapshot, needed: PageSet): { pages: PageSet; end: (failed: boolean) => void } {
     const { prefetch, runtime, recorder, onFault, context, cache } = this.#options;
+    const startedAt = runtime.now();
     const start = runtime.monotonic();
     const last = needed.last!;
     // Never so much that it would push out what it is meant to join; and where that has happened all the same, nothing more than it.
@@ -185,6 +188,7 @@ export class CachingSupply implements PageSupply {
           lastPage: last,
           pages: needed.size,
           readAheadPages: pages.size - needed.size,
+          startedAt,
           durationMs,
           failed,
         });

@@ -23,7 +23,7 @@ import { newId, parseVolumeId } from "../format/ids.ts";
 import { checkTagName, manifestKey } from "../format/keys.ts";
 import { DIGEST_ALGORITHM_BLAKE3, decodeManifest, encodeManifest } from "../format/manifest-codec.ts";
 import { forkPoint } from "../format/model.ts";
-import { type ForkOptions, forkVolume } from "../history/fork.ts";
+import type { ForkOptions } from "../history/fork.ts";
 import type { BlockFileSystem } from "../local/block-file.ts";
 import { MemoryBlockFileSystem } from "../local/memory-block-file.ts";
 import { PageCache } from "../local/page-cache.ts";
@@ -31,7 +31,6 @@ import { BundledStore } from "../remote/bundled-store.ts";
 import type { ObjectStore } from "../remote/object-store.ts";
 import { withMetrics } from "../remote/with-metrics.ts";
 import { withRetry } from "../remote/with-retry.ts";
-import { assertWritable } from "../remote/writable.ts";
 import type { ReplicaContext } from "../replicate/context.ts";
 import { pull, statusOf } from "../replicate/fetch.ts";
 import { Fetcher } from "../replicate/fetcher.ts";
@@ -42,7 +41,8 @@ import { residentPages } from "../volume/cached-pages.ts";
 import type { FetchPlan } from "../volume/fetch-plan.ts";
 import type { Replica } from "../volume/replica.ts";
 import { ReplicaLog } from "../volume/replica-log.ts";
-import { type DeleteVolumeOptions, type DeleteVolumeResult, deleteVolume } from "./delete-volume.ts";
+import type { DeleteVolumeOptions, DeleteVolumeResult } from "./delete-volume.ts";
+import { withVerbs } from "./load-verbs.ts";
 import { defaultSettings, type StoreSettings } from "./settings.ts";
 import { listTags, removeTag, resolveTag, setTag, type TagEntry } from "./tags.ts";
 import { type Options, Volume, type VolumeEvents } from "./volume.ts";
@@ -131,7 +131,7 @@ export class PageStore {
 
   /** @throws when the remote cannot be written safely (read-only, or without real conditional creation) */
   async probeWritable(): Promise<void> {
-    await assertWritable(this.#remote, this.#runtime);
+    await withVerbs(({ assertWritable }) => assertWritable(this.#remote, this.#runtime));
   }
 
   /** Creates an empty volume, and a tag for it if one is given. */
@@ -184,13 +184,17 @@ export class PageStore {
       );
     }
     const signal = signalOf(options);
-    const asId = parseVolumeId(name);
     if (known === undefined) await this.#remote.prime(name, LSN_ZERO, signal);
+    return this.#openReplica(await this.#remote.orSingly(() => this.#cloneNamed(name, signal)));
+  }
+
+  async #cloneNamed(name: string, signal: Options): Promise<Replica> {
+    const asId = parseVolumeId(name);
     const id = asId ?? (await resolveTag(this.#remote, this.#codecs, checkTagName(name), signal));
     if (id === undefined) throw await this.#unknownTag(name, signal);
     const replica = await this.#cloneOnce(id, signal);
     if (asId === undefined) this.#log.addTag(replica, name);
-    return this.#openReplica(replica);
+    return replica;
   }
 
   /** The volume that a tag or an id names, if it is open already; undefined where it must be opened first (`volume`). */
@@ -204,7 +208,13 @@ export class PageStore {
   async run<T>(plan: FetchPlan<T>, options: Options = {}): Promise<T> {
     this.#check();
     this.#plans ??= new Fetcher(this.#remote, this.#recorder, this.settings.fetcher);
-    return this.#plans.run(plan, options.signal);
+    try {
+      return await this.#plans.run(plan, options.signal);
+    } catch (error) {
+      // The plan is spent; the next one must not meet the same bytes.
+      if (isPagefoldError(error, "corrupt")) this.#remote.forget();
+      throw error;
+    }
   }
 
   /** All tags of the remote. */
@@ -245,7 +255,9 @@ export class PageStore {
   async deleteVolume(volume: VolumeId, options: DeleteVolumeOptions): Promise<DeleteVolumeResult> {
     this.#check();
     await this.probeWritable();
-    const result = await deleteVolume(this.#remote, this.#codecs, this.#runtime, volume, options);
+    const result = await withVerbs(({ deleteVolume }) =>
+      deleteVolume(this.#remote, this.#codecs, this.#runtime, volume, options),
+    );
     const replica = this.#log.find(volume);
     if (replica !== undefined) {
       this.#opened.get(volume)?.markClosed();
@@ -268,10 +280,12 @@ export class PageStore {
     const signal = signalOf(options);
     const parent = await this.volume(name, signal);
     const context = this.#contexts.get(this.#log.find(parent.id)!)!;
-    const fork = await forkVolume(context, options, {
-      resolve: (tag) => resolveTag(this.#remote, this.#codecs, tag, signal),
-      give: (tag, id) => setTag(this.#remote, this.#codecs, this.#runtime, tag, id, undefined, signal),
-    });
+    const tags = {
+      resolve: (tag: string) => resolveTag(this.#remote, this.#codecs, tag, signal),
+      give: (tag: string, id: VolumeId) =>
+        setTag(this.#remote, this.#codecs, this.#runtime, tag, id, undefined, signal),
+    };
+    const fork = await withVerbs(({ forkVolume }) => forkVolume(context, options, tags));
     if (options.tag !== undefined) this.#log.addTag(fork, options.tag);
     this.#contexts.get(fork)?.onStatus();
     return this.#openReplica(await this.#cloneOnce(fork.manifest.volume, signal));

@@ -6,10 +6,9 @@ import { assert } from "../base/assert.ts";
 import type { StateChecksum, VolumeId } from "../base/brand.ts";
 import type { Emitter } from "../base/emitter.ts";
 import { PagefoldError } from "../base/errors.ts";
-import { type ByteSink, type ExportOptions, type ExportResult, exportState } from "../file/export.ts";
-import { type ByteSource, type ImportOptions, type ImportResult, importSource } from "../file/import.ts";
+import type { ByteSink, ExportOptions, ExportResult } from "../file/export.ts";
+import type { ByteSource, ImportOptions, ImportResult } from "../file/import.ts";
 import { streamOf } from "../file/stream.ts";
-import { bufferedWrites } from "../file/write.ts";
 import type { CommitEvent, ReplicaContext } from "../replicate/context.ts";
 import {
   type FetchResult,
@@ -20,18 +19,10 @@ import {
   reset,
   statusOf,
 } from "../replicate/fetch.ts";
-import { type FollowOptions, follow } from "../replicate/follow.ts";
-import { type HydrateOptions, type HydrateResult, hydrate } from "../replicate/hydrate.ts";
-import { lsnAt } from "../replicate/lsn-at.ts";
-import {
-  type LogEntry,
-  stateOf,
-  type VerifyOptions,
-  type VerifyResult,
-  verify,
-  walkLog,
-} from "../replicate/past.ts";
-import { type PushResult, push } from "../replicate/push.ts";
+import type { FollowOptions } from "../replicate/follow.ts";
+import type { HydrateOptions, HydrateResult } from "../replicate/hydrate.ts";
+import type { LogEntry, VerifyOptions, VerifyResult } from "../replicate/past.ts";
+import type { PushResult } from "../replicate/push.ts";
 import type { FaultEvent } from "../replicate/supply.ts";
 import { residentPages } from "../volume/cached-pages.ts";
 import { LocalCommits } from "../volume/local-commits.ts";
@@ -43,6 +34,7 @@ import {
   Transaction,
   type TransactionHost,
 } from "../volume/transaction.ts";
+import { loadVerbs, withVerb, withVerbs } from "./load-verbs.ts";
 import type { StoreSettings } from "./settings.ts";
 
 export type Options = { readonly signal?: AbortSignal };
@@ -141,6 +133,7 @@ export class Volume {
    */
   async at(point: number | Date, options: Options = {}): Promise<Snapshot> {
     const context = this.#open();
+    const { lsnAt, stateOf } = await loadVerbs();
     const lsn = typeof point === "number" ? point : await lsnAt(context, point.getTime(), options);
     return this.#snapshot({ ...(await stateOf(context, lsn, options)), commits: LocalCommits.none });
   }
@@ -160,12 +153,13 @@ export class Volume {
    * server), else by looking every `pollMs`. Local commits keep it where it is: the status says `diverged` then.
    */
   follow(options: FollowOptions = {}): AsyncGenerator<PullResult, void, undefined> {
-    return follow(this.#open(), options);
+    const context = this.#open();
+    return withVerb(({ follow }) => follow(context, options));
   }
 
   /** Sends all local commits as one remote commit. @throws `diverged`, `unavailable` */
   push(options: Options = {}): Promise<PushResult> {
-    return this.#timed("push", (context) => push(context, options));
+    return this.#timed("push", (context) => withVerbs(({ push }) => push(context, options)));
   }
 
   /**
@@ -184,17 +178,19 @@ export class Volume {
 
   /** Fetches every page of the remote state that the replica stands on, and proves the whole. */
   hydrate(options: HydrateOptions = {}): Promise<HydrateResult> {
-    return this.#timed("hydrate", (context) => hydrate(context, options));
+    return this.#timed("hydrate", (context) => withVerbs(({ hydrate }) => hydrate(context, options)));
   }
 
   /** The remote log, newest first, from the replica's place. */
   log(options: Options = {}): AsyncGenerator<LogEntry, void, undefined> {
-    return walkLog(this.#open(), options);
+    const context = this.#open();
+    return withVerb(({ walkLog }) => walkLog(context, options));
   }
 
   /** Checks everything that a remote state consists of against the store. @throws `corrupt` naming the first bad thing */
   async verify(options: VerifyOptions & { readonly lsn?: number } = {}): Promise<VerifyResult> {
     const context = this.#open();
+    const { stateOf, verify } = await loadVerbs();
     return verify(
       context,
       await stateOf(context, options.lsn ?? context.replica.state.base.lsn, options),
@@ -238,7 +234,9 @@ export class Volume {
     bytes: Uint8Array | AsyncIterable<Uint8Array>,
     options: WriteOptions = {},
   ): Promise<CommitResult> {
-    return this.#inTransaction(options, (transaction) => bufferedWrites(transaction, offset, bytes, options));
+    return this.#inTransaction(options, (transaction) =>
+      withVerbs(({ bufferedWrites }) => bufferedWrites(transaction, offset, bytes, options)),
+    );
   }
 
   /** Makes the volume exactly so many bytes long, as one local commit. */
@@ -260,7 +258,12 @@ export class Volume {
 
   /** Makes the volume equal to a source, as one remote commit that holds only what changed. */
   import(source: ByteSource, options: ImportOptions = {}): Promise<ImportResult> {
-    return this.#timed("import", (context) => importSource(context, source, options));
+    // A source is read once.
+    return this.#timed(
+      "import",
+      (context) => withVerbs(({ importSource }) => importSource(context, source, options)),
+      { twice: false },
+    );
   }
 
   /** Writes a state into a sink and proves it: the newest on this side, or that of an LSN. */
@@ -271,6 +274,7 @@ export class Volume {
     const context = this.#open();
     const { state } = context.replica;
     if (options.lsn !== undefined) {
+      const { exportState, stateOf } = await loadVerbs();
       const remote = await stateOf(context, options.lsn, options);
       return exportState(context, { ...remote, remote, commits: LocalCommits.none }, sink, options);
     }
@@ -284,7 +288,7 @@ export class Volume {
         byteLength,
         commits: state.commits,
       };
-      return await exportState(context, exported, sink, options);
+      return await withVerbs(({ exportState }) => exportState(context, exported, sink, options));
     } finally {
       release();
     }
@@ -381,11 +385,15 @@ export class Volume {
   }
 
   /** A span per verb, `volume.<verb>.duration_ms`, with its failures. */
-  async #timed<T>(verb: string, work: (context: ReplicaContext) => Promise<T>): Promise<T> {
+  async #timed<T>(
+    verb: string,
+    work: (context: ReplicaContext) => Promise<T>,
+    { twice = true }: { readonly twice?: boolean } = {},
+  ): Promise<T> {
     const context = this.#open();
     const end = context.recorder.span(`volume.${verb}`, { volume: this.id });
     try {
-      const result = await work(context);
+      const result = await (twice ? context.remote.orSingly(() => work(context)) : work(context));
       end();
       return result;
     } catch (error) {
