@@ -1,10 +1,22 @@
-import { build } from "esbuild";
+import { build, type Plugin } from "esbuild";
 import { defineConfig } from "tsup";
 import { buildBrowserBundle } from "./browser.config.ts";
 
 /** Scripts of pages, each whole in itself: they are put into files, or served, alone. */
 const scripts = {
   "inspect-picture": "server/inspect/picture/main.ts",
+  "demo-page": "server/demo/page/main.ts",
+};
+
+/** The demo's page loads `pagefold/browser` from where the server has it, as any page does. */
+const browserBundleApart: Plugin = {
+  name: "browser-bundle-apart",
+  setup: ({ onResolve }) => {
+    onResolve({ filter: /\/vfs\/web\/index\.ts$/ }, () => ({
+      path: "./browser/pagefold.js",
+      external: true,
+    }));
+  },
 };
 
 // One bundle per public entry point; shared code goes into chunks, so that classes keep one identity.
@@ -19,6 +31,7 @@ export default defineConfig((options) => ({
     drizzle: "vfs/adapters/drizzle.ts",
     contracts: "test/contracts/object-store.ts",
     cli: "server/cli/main.ts",
+    demo: "server/demo/main.ts",
     "sql-worker": "vfs/worker/node-worker.ts",
     "sql-worker-browser": "vfs/worker/browser-worker.ts",
     "codec-worker": "src/node/codec-worker.ts",
@@ -61,6 +74,7 @@ export default defineConfig((options) => ({
       platform: "browser",
       target: "es2022",
       charset: "utf8",
+      plugins: [browserBundleApart],
     });
   },
   splitting: true,

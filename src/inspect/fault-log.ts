@@ -10,6 +10,8 @@ export interface FaultReport {
   readonly lastPage: number;
   readonly pages: number;
   readonly readAheadPages: number;
+  /** Milliseconds since 1970. */
+  readonly startedAt: number;
   readonly durationMs: number;
   readonly failed: boolean;
 }
@@ -110,13 +112,15 @@ export class FaultLog {
   /** A fault that is over now. */
   readonly fault = (report: FaultReport): void => {
     if (!this.#isOpen) return;
-    const { firstPage, lastPage, pages, readAheadPages: prefetchedPages, durationMs, failed } = report;
+    const { firstPage, lastPage, pages, readAheadPages: prefetchedPages } = report;
+    const { startedAt, durationMs, failed } = report;
     this.#totals.faults++;
     this.#totals.faultMs += durationMs;
     this.#totals.pages += pages;
     this.#totals.prefetchedPages += prefetchedPages;
-    // Told when it is over, perhaps by another thread, whose clock is not this one.
-    const startMs = Math.max(0, this.#options.monotonic() - this.#start - durationMs);
+    // Told when it is over, perhaps late and by another thread: the wall clock is the same there, but coarse.
+    const latest = this.#options.monotonic() - this.#start - durationMs;
+    const startMs = Math.max(0, Math.min(latest, startedAt - this.#startedAt));
     if (this.#faults.length < this.#capacity)
       this.#faults.push({ startMs, durationMs, firstPage, lastPage, pages, prefetchedPages, failed });
   };

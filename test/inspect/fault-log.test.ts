@@ -4,7 +4,15 @@ import { FaultLog } from "../../src/inspect/fault-log.ts";
 import { type RequestEvent, withRequestLog } from "../../src/inspect/request-log.ts";
 import { MemoryObjectStore } from "../../src/remote/memory-store.ts";
 
-const fault = { firstPage: 5, lastPage: 6, pages: 2, readAheadPages: 14, durationMs: 10, failed: false };
+const fault = {
+  firstPage: 5,
+  lastPage: 6,
+  pages: 2,
+  readAheadPages: 14,
+  startedAt: 1_700_000_000_110,
+  durationMs: 10,
+  failed: false,
+};
 const request: Omit<RequestEvent, "start"> = {
   ...{ operation: "get", durationMs: 8, bytes: 1000, offset: 64, failed: false },
   key: "volumes/0000000000000000000000000a/segments/ffff-1",
@@ -69,6 +77,18 @@ describe("FaultLog", () => {
     time.ms = 300;
     log.end();
     expect(log.figures()?.durationMs).toBe(10);
+  });
+
+  it("a fault that is told late began when it says, on a clock that may be coarse", () => {
+    const { time, log: make } = clock();
+    const log = make();
+    log.begin("late");
+    time.ms = 150;
+    log.fault({ ...fault, startedAt: 1_700_000_000_105 });
+    // Its clock is ahead by more than can be.
+    log.fault({ ...fault, startedAt: 1_700_000_000_145 });
+    log.fault({ ...fault, startedAt: 1_700_000_000_099 });
+    expect(log.figures()?.faults.map(({ startMs }) => startMs)).toEqual([5, 40, 0]);
   });
 
   it("is bounded: beyond its capacity only totals grow", () => {

@@ -177,6 +177,8 @@ export type SessionEvent =
         /** How many pages between them were missing. */
         readonly pages: number;
         readonly readAheadPages: number;
+        /** Milliseconds since 1970. */
+        readonly startedAt: number;
         readonly durationMs: number;
         readonly failed: boolean;
       };

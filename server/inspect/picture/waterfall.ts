@@ -64,7 +64,7 @@ function summaryOf({ totals, durationMs }: QueryFigures): string {
 
 function faultRow({ firstPage, lastPage, prefetchedPages, ...fault }: FaultFigures): Row {
   const { startMs, durationMs, failed } = fault;
-  const figures = prefetchedPages > 0 ? `+ ${countText(prefetchedPages)} ahead` : "";
+  const figures = prefetchedPages > 0 ? `+${countText(prefetchedPages)}` : "";
   return { startMs, durationMs, failed, kind: "fault", what: pagesText(firstPage, lastPage), figures };
 }
 
@@ -74,9 +74,13 @@ function requestRow({ operation, kind, bytes, ...request }: RequestFigures): Row
   return { startMs, durationMs, failed, kind: "request", what, figures: bytes === 0 ? "" : bytesText(bytes) };
 }
 
+/** The start of a fault may come from a clock that ticks once a millisecond. */
+const TICK_MS = 1;
+
 /** A fault before the requests that it makes, which begin with it. */
 function byStart(a: Row, b: Row): number {
-  return a.startMs - b.startMs || b.durationMs - a.durationMs;
+  const at = ({ kind, startMs }: Row): number => (kind === "fault" ? startMs - TICK_MS : startMs);
+  return at(a) - at(b);
 }
 
 function rowElement({ startMs, durationMs, kind, failed, what, figures }: Row, end: number): HTMLElement {
@@ -93,7 +97,12 @@ function rowElement({ startMs, durationMs, kind, failed, what, figures }: Row, e
       kind === "fault" && h("span", { class: "unseen" }, "fault: "),
       `${what}${failed ? " (failed)" : ""}`,
     ),
-    h("td", { class: "number" }, figures),
+    h(
+      "td",
+      { class: "number" },
+      figures,
+      figures.startsWith("+") && h("span", { class: "unseen" }, " pages ahead"),
+    ),
     h(
       "td",
       { class: "lane" },
