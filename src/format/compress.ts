@@ -2,7 +2,6 @@
  * zstd, native where the runtime injects it and in WebAssembly elsewhere, behind checks that make a frame's claimed size the only size
  * that it can have: the header and the chain of blocks are walked before a decompressor is let near the bytes.
  */
-import { compressUsingDict, createCCtx, createDCtx, decompressUsingDict, init } from "@bokuweb/zstd-wasm";
 import type { ErrorDetails } from "../base/errors.ts";
 import { corruptError, unsupportedError } from "./bytes.ts";
 import { LIMITS } from "./limits.ts";
@@ -52,6 +51,10 @@ function loadWasmZstd(): Promise<NativeZstd> {
  * also take a dictionary; an empty one is none (the bytes are the same).
  */
 async function startWasmZstd(): Promise<NativeZstd> {
+  // Not before it is wanted: half a megabyte, which a runtime with a zstd of its own never needs.
+  const { compressUsingDict, createCCtx, createDCtx, decompressUsingDict, init } = await import(
+    "@bokuweb/zstd-wasm"
+  );
   await init();
   const compressing = createCCtx();
   const decompressing = createDCtx();

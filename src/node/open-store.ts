@@ -5,6 +5,7 @@ import { loadCodecs } from "../format/codecs.ts";
 import type { BlockFileSystem } from "../local/block-file.ts";
 import type { HttpAuth } from "../remote/http/http-object-store.ts";
 import type { ObjectStore } from "../remote/object-store.ts";
+import { loadVerbs } from "../store/load-verbs.ts";
 import { PageStore } from "../store/page-store.ts";
 import type { StoreSettings } from "../store/settings.ts";
 import { CodecPool } from "./codec-pool.ts";
@@ -45,6 +46,8 @@ export async function openStore(
     ...(auth === undefined ? {} : { auth }),
     ...(create === undefined ? {} : { create }),
   };
+  // Here everything is on disk already: no verb shall wait for its code later.
+  await loadVerbs();
   const native = nativeZstd();
   const codecs = await loadCodecs(native === undefined ? {} : { nativeZstd: native });
   const store = typeof remote === "string" ? await openObjectStore(remote, place) : remote;

@@ -1,0 +1,15 @@
+/**
+ * What a volume can do besides being read, moved and written locally. Together in one module of its own, so that a browser that only reads need not load
+ * it; `load-verbs.ts` is the way to it.
+ */
+export { exportState } from "../file/export.ts";
+export { importSource } from "../file/import.ts";
+export { bufferedWrites } from "../file/write.ts";
+export { forkVolume } from "../history/fork.ts";
+export { assertWritable } from "../remote/writable.ts";
+export { follow } from "../replicate/follow.ts";
+export { hydrate } from "../replicate/hydrate.ts";
+export { lsnAt } from "../replicate/lsn-at.ts";
+export { stateOf, verify, walkLog } from "../replicate/past.ts";
+export { push } from "../replicate/push.ts";
+export { deleteVolume } from "./delete-volume.ts";
