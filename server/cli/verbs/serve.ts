@@ -106,7 +106,9 @@ function optionOf(name: SettingName): Option {
 }
 
 function presetText(kind: string, preset: unknown): string {
-  return kind === "bytes" ? sizeText(preset as number) : String(preset);
+  if (kind === "bytes") return sizeText(preset as number);
+  if (preset === 0 || (kind !== "ms" && kind !== "seconds")) return String(preset);
+  return `${kind === "ms" ? Number(preset) / 1000 : preset}s`;
 }
 
 /** What a parser refuses is a mistake in the arguments. */

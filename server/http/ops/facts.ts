@@ -31,7 +31,7 @@ function othersText({ poll, peer = [] }: OpsSettings): string {
     peer.length === 0
       ? ""
       : `; ${peer.join(", ")} ${peer.length === 1 ? "is" : "are"} told of those made here`;
-  if (poll === 0) return `not looked for, only peers' notices are heard${told}`;
+  if (poll === 0) return `not looked for (--poll), notices of peers are heard${told}`;
   return `found within ${poll >= 1000 ? `${poll / 1000} s` : `${poll} ms`}${told}`;
 }
 
