@@ -237,20 +237,26 @@ class Cache implements CachedStore {
   ): Promise<Uint8Array[] | undefined> {
     const found: (Uint8Array | undefined)[] = [];
     const waiting: { readonly number: number; readonly flight: Promise<Arrived> }[] = [];
+    const joined = new Map<Flight<Arrived>, Promise<Arrived>>();
+    const wait = (flight: Flight<Arrived>, numbers: readonly number[]): void => {
+      const arrival = joined.get(flight) ?? flight.join(signal);
+      joined.set(flight, arrival);
+      for (const number of numbers) waiting.push({ number, flight: arrival });
+    };
     let run: number[] = [];
-    const launch = () => {
-      if (run.length === 0) return;
-      const flight = this.#launch(object, run[0]!, run.length).join(signal);
-      for (const number of run) waiting.push({ number, flight });
+    const launch = (): void => {
+      if (run.length > 0) wait(this.#launch(object, run[0]!, run.length), run);
       run = [];
     };
     for (let number = first; number < first + count; number++) {
+      // A block from the disk may have told how long the object is.
+      if (number > first && number * this.#block >= (object.size ?? Number.POSITIVE_INFINITY)) break;
       const here = this.#memory.get(object, number) ?? this.#fromDisk(object, number);
       found.push(here);
       const flight = here === undefined ? this.#flights.get(`${object.key}\n${number}`) : undefined;
-      if (flight !== undefined && !flight.abandoned) waiting.push({ number, flight: flight.join(signal) });
-      if (here !== undefined || (flight !== undefined && !flight.abandoned)) launch();
-      else run.push(number);
+      if (flight !== undefined && !flight.abandoned) wait(flight, [number]);
+      else if (here === undefined) run.push(number);
+      if (run[run.length - 1] !== number) launch();
     }
     launch();
     this.#recorder.count(waiting.length === 0 ? "server.cache.hit" : "server.cache.miss");
