@@ -58,8 +58,8 @@ export class OpfsBlockFileSystem implements BlockFileSystem {
     }
     this.#open.add(name);
     try {
-      const handle = await this.#handle(name, path);
-      return new OpfsBlockFile(path, handle, () => this.#open.delete(name));
+      const reopen = () => this.#handle(name, path);
+      return new OpfsBlockFile(path, await reopen(), reopen, () => this.#open.delete(name));
     } catch (e) {
       this.#open.delete(name);
       throw domError("open", path, e);
@@ -122,15 +122,24 @@ export class OpfsBlockFileSystem implements BlockFileSystem {
 class OpfsBlockFile implements BlockFile {
   readonly name: string;
   readonly durability = "flush";
-  readonly #handle: SyncAccessHandle;
+  readonly #reopen: () => Promise<SyncAccessHandle>;
   readonly #onClose: () => void;
+  /** Undefined while it is opened again. */
+  #handle: SyncAccessHandle | undefined;
+  #reopening: Promise<void> = Promise.resolve();
   #size: number;
   #closed = false;
   #poison: unknown;
 
-  constructor(name: string, handle: SyncAccessHandle, onClose: () => void) {
+  constructor(
+    name: string,
+    handle: SyncAccessHandle,
+    reopen: () => Promise<SyncAccessHandle>,
+    onClose: () => void,
+  ) {
     this.name = name;
     this.#handle = handle;
+    this.#reopen = reopen;
     this.#onClose = onClose;
     this.#size = handle.getSize();
   }
@@ -143,25 +152,27 @@ class OpfsBlockFile implements BlockFile {
   readAt(offset: number, into: Uint8Array): number {
     this.#check();
     checkOffset(this.name, offset);
+    const handle = this.#handle;
     const available = Math.max(0, Math.min(into.length, this.#size - offset));
-    if (available === 0) return 0;
-    return this.#try("read", () => this.#handle.read(into.subarray(0, available), { at: offset }));
+    if (available === 0 || handle === undefined) return 0;
+    return this.#try("read", () => handle.read(into.subarray(0, available), { at: offset }));
   }
 
   writeAt(offset: number, bytes: Uint8Array): void {
     this.#checkWritable();
     checkOffset(this.name, offset);
     if (bytes.length === 0) return;
+    const handle = this.#writable("write to");
     let written = 0;
     try {
-      written = this.#handle.write(bytes, { at: offset });
+      written = handle.write(bytes, { at: offset });
     } catch (e) {
-      this.#size = this.#handle.getSize();
+      this.#size = handle.getSize();
       throw domError("write to", this.name, e);
     }
     if (written !== bytes.length) {
       // At its quota a browser may write less, or tell a wrong count, and throw nothing.
-      this.#size = this.#handle.getSize();
+      this.#size = handle.getSize();
       throw new PagefoldError(
         "quota",
         `could not write to ${this.name}: the browser took ${written} of ${bytes.length} bytes, since this site has no more space; remove other data of the site, free disk space, or ask for persistent storage, and retry`,
@@ -174,14 +185,24 @@ class OpfsBlockFile implements BlockFile {
   truncate(size: number): void {
     this.#checkWritable();
     checkOffset(this.name, size);
-    this.#try("truncate", () => this.#handle.truncate(size));
+    const handle = this.#writable("truncate");
+    this.#try("truncate", () => handle.truncate(size));
     this.#size = size;
+  }
+
+  giveBack(): Promise<void> {
+    const handle = this.#writable("give back room of");
+    this.#handle = undefined;
+    this.#try("close", () => handle.close());
+    this.#reopening = this.#open();
+    return this.#reopening;
   }
 
   flush(): void {
     this.#checkWritable();
     try {
-      this.#handle.flush();
+      // What a handle held when it was closed has been handed to the system.
+      this.#handle?.flush();
     } catch (e) {
       this.#poison = e;
       throw domError("flush", this.name, e);
@@ -195,8 +216,30 @@ class OpfsBlockFile implements BlockFile {
   async close(): Promise<void> {
     if (this.#closed) return;
     this.#closed = true;
-    this.#onClose();
-    this.#try("close", () => this.#handle.close());
+    try {
+      // A file that could not be opened again has no handle to close.
+      await this.#reopening.catch(() => {});
+      this.#try("close", () => this.#handle?.close());
+    } finally {
+      this.#onClose();
+    }
+  }
+
+  async #open(): Promise<void> {
+    try {
+      this.#handle = await this.#reopen();
+    } catch (e) {
+      throw domError("open", this.name, e);
+    }
+  }
+
+  #writable(verb: string): SyncAccessHandle {
+    if (this.#handle !== undefined) return this.#handle;
+    throw new PagefoldError(
+      "quota",
+      `could not ${verb} ${this.name}: it gives room back, and is being opened again; retry in a moment`,
+      { details: { path: this.name } },
+    );
   }
 
   #try<T>(verb: string, run: () => T): T {

@@ -52,6 +52,7 @@ export class WriteBehind {
   }
 
   flushed(changes: Changes): void {
+    if (changes.size === 0) return;
     for (const [key, value] of changes) this.#flushed.set(key, value);
     this.#flushes++;
     this.#start();
@@ -116,7 +117,7 @@ export class WriteBehind {
   async #store(batch: Queue, promised: boolean): Promise<void> {
     const flushes = this.#flushes;
     try {
-      if (batch.size > 0) await this.#target.apply(batch, promised ? "strict" : "relaxed");
+      await this.#target.apply(batch, promised ? "strict" : "relaxed");
     } catch (e) {
       this.#running = undefined;
       this.#putBack(batch, promised ? this.#flushed : this.#expendable);

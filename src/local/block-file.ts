@@ -21,6 +21,11 @@ export interface BlockFile {
   /** Writes all of `bytes`; the file grows as needed, a gap reads as zeros. */
   writeAt(offset: number, bytes: Uint8Array): void;
   truncate(size: number): void;
+  /**
+   * Gives the room that `truncate` made to other files at once, where the platform keeps it for this one until its handle is closed, as Chromium does in
+   * OPFS. Resolves when the file can be used again; until then reads find nothing, and writes are `quota`. Absent where truncating is enough.
+   */
+  giveBack?(): Promise<void>;
   flush(): void;
   /** Resolves when everything flushed so far is on stable storage. */
   durable(): Promise<void>;

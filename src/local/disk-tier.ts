@@ -53,6 +53,8 @@ export class DiskTier {
   readonly #sum64 = new BigUint64Array(1);
   readonly #sum = new Uint32Array(this.#sum64.buffer);
   #writable = true;
+  /** Until both files can be used again after they gave room back. */
+  #away: Promise<void> | undefined;
   corruptSlots = 0;
 
   /** Pages of adjacent slots that wait to be written together, and their entries. */
@@ -100,7 +102,7 @@ export class DiskTier {
 
   /** Takes a copy of a page that is not here. */
   put(volume: number, page: number, lsn: number, bytes: Uint8Array, prefetched: boolean): void {
-    if (!this.#writable) return;
+    if (!this.#writable || this.#away !== undefined) return;
     const slot = this.#table.insert(volume, page, lsn, prefetched);
     if (slot === NONE) return;
     if (slot !== this.#runStart + this.#runLength || this.#runLength === this.#runMax) {
@@ -130,6 +132,11 @@ export class DiskTier {
       return true;
     }
     const { table } = this;
+    if (this.#away !== undefined) {
+      // Nobody can wait here: what is asked for meanwhile is fetched again.
+      table.remove(slot);
+      return false;
+    }
     try {
       if (this.#data.readAt(slot * this.#pageSize, into) === this.#pageSize) {
         this.#checksum(table.volumeOf(slot), table.pageOf(slot), table.lsnOf(slot), into);
@@ -151,6 +158,7 @@ export class DiskTier {
     this.writeRun();
     if (!this.#table.isUsed(slot)) return;
     this.#table.remove(slot);
+    if (this.#away !== undefined) return;
     this.#guard(() => this.#index.writeAt((slot + 1) * ENTRY_BYTES, new Uint8Array(ENTRY_BYTES)));
   }
 
@@ -158,7 +166,8 @@ export class DiskTier {
     this.#runLength = 0;
     this.#table = this.#emptyTable();
     this.#writable = true;
-    this.#guard(() => this.#reset());
+    if (this.#away === undefined) this.#guard(() => this.#reset());
+    // What lies in slots of the old table is never taken for a page of the new one: its entries are written over, or fail their checksums.
   }
 
   /** Writes the pages that wait. */
@@ -191,6 +200,7 @@ export class DiskTier {
    * before it is cleared. Returns how many bytes that are: 0 where it has none left.
    */
   giveWay(bytes: number): number {
+    if (this.#away !== undefined) return 0;
     // The run may be among what goes.
     this.writeRun();
     const before = this.#data.size() + this.#index.size();
@@ -207,11 +217,30 @@ export class DiskTier {
       });
       freed = before - this.#data.size() - this.#index.size();
     }
-    if (freed > 0) this.#options.recorder.count("local.cache.gave_way.count");
+    if (freed === 0) return 0;
+    this.#options.recorder.count("local.cache.gave_way.count");
+    this.#giveBack();
     return freed;
   }
 
+  #giveBack(): void {
+    if (this.#data.giveBack === undefined) return;
+    this.#away = this.#reopened().then(
+      () => {
+        this.#away = undefined;
+      },
+      // The files are gone: it stays away, and the cache is in memory alone.
+      () => this.#options.recorder.count("local.cache.write_failed.count"),
+    );
+  }
+
+  /** Both files are given back before this returns. */
+  async #reopened(): Promise<void> {
+    await Promise.all([this.#data.giveBack?.(), this.#index.giveBack?.()]);
+  }
+
   async close(): Promise<void> {
+    await this.#away;
     this.writeRun();
     await this.#data.close();
     await this.#index.close();

@@ -9,9 +9,10 @@
 import { assert } from "../base/assert.ts";
 import { isPageSize } from "../base/brand.ts";
 import { PagefoldError } from "../base/errors.ts";
+import { loadPart } from "../base/load-part.ts";
 import { noopRecorder, type Recorder } from "../base/recorder.ts";
 import type { BlockFileSystem } from "./block-file.ts";
-import { DiskTier } from "./disk-tier.ts";
+import type { DiskTier } from "./disk-tier.ts";
 import { MemoryTier } from "./memory-tier.ts";
 import { NONE, type SlotTable } from "./slot-table.ts";
 import type { Xxh64 } from "./xxh64.ts";
@@ -81,7 +82,7 @@ export class PageCache {
     let above: PageCache | undefined;
     const disk =
       diskBytes > 0 && files !== undefined
-        ? await DiskTier.open({
+        ? await (await loadPart(() => import("./disk-tier.ts"))).DiskTier.open({
             files,
             pageSize,
             bytes: diskBytes,

@@ -331,7 +331,8 @@ export class ReplicaLog {
         return this.#log.append(type, parts, spareBytes);
       } catch (error) {
         if (!isPagefoldError(error, "quota")) throw error;
-        if (this.#options.makeRoom?.(bytes + spareBytes) === true) continue;
+        // Where files grow by doubling what they may take, as in Chromium's OPFS, that is what must be free.
+        if (this.#options.makeRoom?.(bytes + spareBytes + 2 * this.#log.size) === true) continue;
         if (compacted || this.#log.size <= 2 * this.#liveBytes() || !this.#compact()) throw error;
         compacted = true;
       }

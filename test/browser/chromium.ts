@@ -73,14 +73,21 @@ export interface Chromium {
   close(): Promise<void>;
 }
 
+export interface LaunchOptions {
+  /** A private window: nothing outlives it. Default false. */
+  readonly incognito?: boolean;
+}
+
 /** Starts a browser of the caller's own. Tests share one: `sharedChromium`. */
-export async function launchChromium(): Promise<Chromium | { readonly unavailable: string }> {
+export async function launchChromium(
+  options: LaunchOptions = {},
+): Promise<Chromium | { readonly unavailable: string }> {
   const executable = await findExecutable();
   if ("unavailable" in executable) return executable;
-  const first = await tryLaunch(executable.path, {});
+  const first = await tryLaunch(executable.path, {}, options);
   if (!("cannotRun" in first)) return first;
   if (executable.chosen) throw new Error(`PAGEFOLD_TEST_CHROMIUM does not start: ${first.cannotRun}`);
-  const second = await tryLaunch(executable.path, { LD_LIBRARY_PATH: await bundledLibraries() });
+  const second = await tryLaunch(executable.path, { LD_LIBRARY_PATH: await bundledLibraries() }, options);
   if (!("cannotRun" in second)) return second;
   return {
     unavailable:
@@ -92,6 +99,7 @@ export async function launchChromium(): Promise<Chromium | { readonly unavailabl
 async function tryLaunch(
   executablePath: string,
   environment: Readonly<Record<string, string>>,
+  options: LaunchOptions,
 ): Promise<Chromium | { readonly cannotRun: string }> {
   const profile = mkdtempSync(join(tmpdir(), "pagefold-chromium-"));
   const removeProfile = () => rmSync(profile, { recursive: true, force: true, maxRetries: 5 });
@@ -102,7 +110,7 @@ async function tryLaunch(
     context = await chromium.launchPersistentContext(profile, {
       executablePath,
       headless: true,
-      args: [...ARGUMENTS],
+      args: [...ARGUMENTS, ...(options.incognito === true ? ["--incognito"] : [])],
       env: { ...process.env, ...environment },
       timeout: 30_000,
     });

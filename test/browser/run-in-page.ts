@@ -5,7 +5,7 @@
  */
 import { afterAll, describe, it } from "vitest";
 import { type Bundle, bundle } from "./bundle.ts";
-import type { WatchedPage } from "./chromium.ts";
+import type { Chromium, WatchedPage } from "./chromium.ts";
 import { collectCases, type PageSuite } from "./pages/cases.ts";
 import type { PageHarness } from "./pages/harness.ts";
 import type { Call, Outcome, WireError } from "./pages/runner.ts";
@@ -181,7 +181,11 @@ export class BrowserSite {
 
   /** A new tab. Skips the test where no Chromium can run. It is closed at the end of the file, if not before. */
   async open(context: TestContext): Promise<Tab> {
-    const browser = await requireChromium(context);
+    return this.openIn(await requireChromium(context));
+  }
+
+  /** The same in a browser of the test's own. */
+  async openIn(browser: Pick<Chromium, "open">): Promise<Tab> {
     const { site, bundle: made } = await this.#start();
     const tab = new Tab(await browser.open(`${site.origin}/`), made);
     this.#tabs.add(tab);

@@ -1,4 +1,5 @@
 import { describe, expect, it } from "vitest";
+import { PagefoldError } from "../../src/base/errors.ts";
 import { MemoryRecorder } from "../../src/base/recorder.ts";
 import type { BlockFileSystem } from "../../src/local/block-file.ts";
 import { MemoryBlockFileSystem } from "../../src/local/memory-block-file.ts";
@@ -472,6 +473,55 @@ describe("PageCache on disk", () => {
     const again = await open({ memoryBytes: 4 * PAGE, diskBytes: slots(1000), files });
     expect(again.stats().diskPages).toBe(0);
     expect(recorder.get("local.cache.gave_way.count")).toBeGreaterThan(2);
+  });
+
+  it("where room comes free only when files are opened again, it is away until then, and a miss", async () => {
+    const inner = new MemoryBlockFileSystem();
+    const waiting: (() => void)[] = [];
+    const files: BlockFileSystem = {
+      ...{ name: "slow", exists: (name) => inner.exists(name), remove: (name) => inner.remove(name) },
+      list: () => inner.list(),
+      open: async (name) => {
+        const file = await inner.open(name);
+        const usable = () => {
+          if (waiting.length > 0) throw new PagefoldError("quota", "it is being opened again");
+          return file;
+        };
+        return {
+          ...{ name, durability: "flush", size: () => file.size(), close: () => file.close() },
+          readAt: (offset, into) => (waiting.length > 0 ? 0 : file.readAt(offset, into)),
+          writeAt: (offset, bytes) => usable().writeAt(offset, bytes),
+          truncate: (size) => usable().truncate(size),
+          flush: () => usable().flush(),
+          durable: () => file.durable(),
+          giveBack: () => new Promise((resolve) => waiting.push(resolve)),
+        };
+      },
+    };
+    const cache = await open({ memoryBytes: 0, diskBytes: slots(100), files });
+    for (let page = 1; page <= 100; page++) put(cache, 1, page, 1);
+    expect(cache.giveWay(20 * PAGE)).toBeGreaterThan(0);
+    expect(cache.giveWay(20 * PAGE), "there is no more to give now").toBe(0);
+    expect(cache.get(1, 1, 1), "away").toBeUndefined();
+    expect(cache.has(1, 1, 1), "and to be fetched again").toBe(false);
+    put(cache, 1, 200, 1);
+    expect(cache.has(1, 200, 1)).toBe(false);
+    for (const resolve of waiting.splice(0)) resolve();
+    await expect.poll(() => cache.giveWay(1)).toBeGreaterThan(0);
+    for (const resolve of waiting.splice(0)) resolve();
+    await expect
+      .poll(() => {
+        put(cache, 1, 300, 1);
+        return cache.has(1, 300, 1);
+      })
+      .toBe(true);
+    for (let page = 2; page <= 300; page++) {
+      const bytes = cache.get(1, page, 1);
+      if (bytes !== undefined) expectPage(bytes, 1, page, 1);
+    }
+    expect(cache.stats().corruptSlots).toBe(0);
+    expect(cache.stats().diskPages).toBeGreaterThan(50);
+    await cache.close();
   });
 
   it.each(["writeAt", "readAt", "flush"] as const)(

@@ -1,8 +1,9 @@
 /** Block files over OPFS handles, which exist in workers only: their contract, and what another owner meets. */
 import { OpfsBlockFileSystem } from "../../../src/browser/opfs-block-file.ts";
+import { openBrowserStorage } from "../../../src/browser/storage.ts";
 import { blockFileContract } from "../../contracts/block-file.ts";
 import type { TestApi } from "../../contracts/object-store.ts";
-import { check, failure } from "./checks.ts";
+import { check, equal, failure } from "./checks.ts";
 import { freshName, subjectOf, withStorage } from "./storage-subject.ts";
 
 export function suite(api: TestApi): void {
@@ -26,4 +27,33 @@ export function suite(api: TestApi): void {
       await (await waiting).close();
     });
   });
+
+  it("where the browser refuses it there is IndexedDB, and where it refuses both, memory, which is told", async () => {
+    const refuse = () => {
+      throw new DOMException("refused", "SecurityError");
+    };
+    const restore = [replace(StorageManager.prototype, "getDirectory", async () => refuse())];
+    try {
+      await withStorage({ name: freshName() }, async ({ kind, passedOver }) => {
+        equal([kind, passedOver.length], ["indexeddb", 1]);
+        check(passedOver[0]?.includes("refuses storage here"), String(passedOver[0]));
+      });
+      restore.push(replace(IDBFactory.prototype, "open", refuse));
+      await withStorage({ name: freshName() }, async ({ kind, passedOver }) => {
+        equal([kind, passedOver.length], ["memory", 2]);
+        check(passedOver[1]?.includes("indexeddb:"), String(passedOver[1]));
+      });
+      await failure(openBrowserStorage({ name: freshName(), kind: "opfs" }), "forbidden");
+      await failure(openBrowserStorage({ name: freshName(), kind: "indexeddb" }), "forbidden");
+    } finally {
+      for (const back of restore) back();
+    }
+  });
+}
+
+/** Answers how to put the method back. */
+function replace(owner: object, name: string, method: (...args: never[]) => unknown): () => void {
+  const before = Object.getOwnPropertyDescriptor(owner, name) as PropertyDescriptor;
+  Object.defineProperty(owner, name, { ...before, value: method });
+  return () => void Object.defineProperty(owner, name, before);
 }

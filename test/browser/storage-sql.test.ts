@@ -1,0 +1,220 @@
+/**
+ * Databases with local state in a real browser, over OPFS and over IndexedDB: what survives a reload, a tab that is closed, a crash and a store that
+ * cannot be reached; what happens at the site's quota, in a private window, and when the browser takes the storage away.
+ */
+import { describe, expect, it } from "vitest";
+import type { DatabaseOptions } from "../../vfs/database.ts";
+import { launchChromium } from "./chromium.ts";
+import type * as local from "./pages/storage-sql.ts";
+import { type Tab, type TestContext, useBrowser } from "./run-in-page.ts";
+import { requireChromium } from "./shared-chromium.ts";
+import { queryWithPlainSqlite, sqlScripts } from "./sql-site.ts";
+import { crash, evict, goOffline, reload, withQuota } from "./storage-faults.ts";
+
+const browser = useBrowser({ pages: ["storage-sql"], scripts: sqlScripts });
+
+type Kind = "auto" | "opfs" | "indexeddb";
+const COUNT = "SELECT count(*) AS n FROM t";
+const CHECK = "PRAGMA integrity_check";
+const MIB = 2 ** 20;
+
+let names = 0;
+/** Names a space of the site and a storage of the browser. */
+const freshName = (): string => `storage-${++names}`;
+
+/** Rows 1 to `count`, each with random bytes, which nothing stores in less. */
+const fill = (count: number, bytes = 100) =>
+  `CREATE TABLE IF NOT EXISTS t(a INTEGER PRIMARY KEY, b); WITH RECURSIVE c(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM c WHERE i < ${count}) INSERT INTO t(b) SELECT randomblob(${bytes}) FROM c`;
+
+const pageOf = (tab: Tab) => tab.module<typeof local>("storage-sql", { timeoutMs: 120_000 });
+
+function openingOf(space: string, kind: Kind, options: DatabaseOptions = {}) {
+  return { space, options: { local: { path: space, kind }, ...options } };
+}
+
+/** A tab with a database of 1000 rows that were pushed. */
+async function tabWithRows(context: TestContext, kind: Kind, options: DatabaseOptions = {}) {
+  const tab = await browser.open(context);
+  const page = pageOf(tab);
+  const space = freshName();
+  const opening = openingOf(space, kind, options);
+  const status = await page.open(opening);
+  await page.query({ sql: fill(1000) });
+  await page.push();
+  return { tab, page, space, opening, status };
+}
+
+/** What is in the remote log. */
+async function pushed(space: string, sql: string): Promise<unknown[][]> {
+  return queryWithPlainSqlite((await browser.site()).objects(space), "main", sql);
+}
+
+for (const kind of ["opfs", "indexeddb"] as const) {
+  describe(`local state in ${kind}`, () => {
+    it("survives a reload: unpushed commits are there, and are pushed then", async (context) => {
+      const { tab, page, space, opening, status } = await tabWithRows(context, kind);
+      expect(status.storage).toBe(kind);
+      const sql = "INSERT INTO t(b) VALUES ('not pushed'), ('neither')";
+      expect(await page.write({ sql })).toEqual({ durable: true });
+      expect(await page.status()).toMatchObject({ state: "ahead", ahead: 1 });
+      await reload(tab);
+      expect(await page.open(opening)).toMatchObject({ storage: kind, state: "ahead", ahead: 1, lsn: 1 });
+      const found = await page.query({ sql: "SELECT b FROM t WHERE a > 1000" });
+      expect(found).toEqual([{ b: "not pushed" }, { b: "neither" }]);
+      expect(await page.push()).toBe(2);
+      expect(await pushed(space, COUNT)).toEqual([[1002]]);
+      await tab.close();
+    });
+
+    it("keeps pages over a close: what was read once is read without a request", async (context) => {
+      const { tab, page, space, opening } = await tabWithRows(context, kind);
+      await page.query({ sql: "SELECT sum(length(b)) FROM t" });
+      expect(await page.close()).toBeNull();
+      await reload(tab);
+      await page.open(opening);
+      const requests = await (await browser.site()).requestsDuring(async () => {
+        expect(await page.query({ sql: "SELECT sum(length(b)) AS n FROM t" })).toEqual([{ n: 100_000 }]);
+      });
+      expect(requests.filter((each) => each.space === space)).toEqual([]);
+      await tab.close();
+    });
+
+    it("works offline, also after a reload, and pushes when the store is back", async (context) => {
+      const { tab, page, space, opening } = await tabWithRows(context, kind);
+      await page.query({ sql: "SELECT sum(length(b)) FROM t" });
+      const backOnline = goOffline(await browser.site(), space);
+      await page.query({ sql: "INSERT INTO t(b) VALUES ('offline')" });
+      await expect(page.push()).rejects.toMatchObject({ code: "unavailable" });
+      expect(await page.close()).toBeNull();
+      await reload(tab);
+      await page.open(opening);
+      await page.query({ sql: "UPDATE t SET b = 'and again' WHERE a = 1" });
+      const found = await page.query({ sql: "SELECT b FROM t WHERE a IN (1, 1001)" });
+      expect(found).toEqual([{ b: "and again" }, { b: "offline" }]);
+      backOnline();
+      // The push that was cut off is finished first.
+      expect(await page.push()).toBeGreaterThanOrEqual(2);
+      const sql = "SELECT count(*), sum(b IN ('offline', 'and again')) FROM t";
+      expect(await pushed(space, sql)).toEqual([[1001, 2]]);
+      await tab.close();
+    });
+
+    it("invariant 3: a page that dies right after a commit was acknowledged has lost nothing", async (context) => {
+      const space = freshName();
+      const opening = openingOf(space, kind);
+      let expected = 0;
+      for (let round = 0; round < 4; round++) {
+        const tab = await browser.open(context);
+        const page = pageOf(tab);
+        await page.open(opening);
+        await page.query({ sql: "CREATE TABLE IF NOT EXISTS t(a INTEGER PRIMARY KEY, b)" });
+        expect(await page.query({ sql: COUNT }), `round ${round}`).toEqual([{ n: expected }]);
+        for (let i = 0; i <= round; i++, expected++) {
+          const sql = "INSERT INTO t(b) VALUES (randomblob(50000))";
+          expect(await page.write({ sql })).toEqual({ durable: true });
+        }
+        await crash(tab);
+      }
+      const tab = await browser.open(context);
+      const page = pageOf(tab);
+      await page.open(opening);
+      expect(await page.query({ sql: CHECK })).toEqual([{ integrity_check: "ok" }]);
+      await page.push();
+      expect(await pushed(space, COUNT)).toEqual([[expected]]);
+      await tab.close();
+    });
+
+    it("belongs to one tab at a time, and to the next when that is closed", async (context) => {
+      const { tab, page, opening } = await tabWithRows(context, kind);
+      await page.query({ sql: "INSERT INTO t(b) VALUES ('of the first tab')" });
+      const second = await browser.open(context);
+      await expect(pageOf(second).open(opening)).rejects.toMatchObject({
+        code: "busy",
+        message: expect.stringContaining("another tab"),
+      });
+      await tab.close();
+      await pageOf(second).open(opening);
+      expect(await pageOf(second).query({ sql: COUNT })).toEqual([{ n: 1001 }]);
+      await second.close();
+    });
+
+    it("that the browser has evicted is opened as new", async (context) => {
+      const { tab, page, opening } = await tabWithRows(context, kind);
+      await page.query({ sql: "DELETE FROM t WHERE a > 10" });
+      await page.close();
+      await evict(tab);
+      await reload(tab);
+      expect(await page.open(opening)).toMatchObject({ state: "clean", ahead: 0, lsn: 1, storage: kind });
+      expect(await page.query({ sql: COUNT })).toEqual([{ n: 1000 }]);
+      await tab.close();
+    });
+
+    it("evicted while it is open: what is not pushed can be read and pushed, or it is said that it cannot be kept", async (context) => {
+      const { tab, page, space, opening } = await tabWithRows(context, kind);
+      await page.query({ sql: "INSERT INTO t(b) VALUES ('before')" });
+      await evict(tab);
+      const { durable, code } = await page.write({ sql: "INSERT INTO t(b) VALUES ('after')" });
+      if (durable !== true) expect(code).toBe("unavailable");
+      const found = await page.query({ sql: "SELECT count(*) AS n FROM t WHERE b IN ('before', 'after')" });
+      expect(found).toEqual([{ n: durable === true ? 2 : expect.any(Number) }]);
+      await page.close();
+      await reload(tab);
+      expect((await page.open(opening)).storage).toBe(kind);
+      expect(await page.query({ sql: CHECK })).toEqual([{ integrity_check: "ok" }]);
+      const [row] = await page.query({ sql: COUNT });
+      expect([1000, 1001, 1002], "the state that was pushed, or what was committed on it").toContain(row?.n);
+      await page.query({ sql: "INSERT INTO t(b) VALUES ('goes on')" });
+      expect(await page.push()).toBe(2);
+      expect(await pushed(space, CHECK)).toEqual([["ok"]]);
+      await tab.close();
+    });
+
+    it("at the site's quota the cache gives way, then it is quota; nothing is lost, and a push makes room", async (context) => {
+      const settings = { diskBytes: 2 ** 30, memoryBytes: MIB };
+      const { tab, page, space, opening } = await tabWithRows(context, kind, { settings });
+      await page.query({ sql: fill(6000, 1000) });
+      await page.push();
+      await page.query({ sql: "SELECT sum(length(b)) FROM t" });
+      await page.close();
+      await page.open(opening);
+      await withQuota(tab, (await page.usage()) + 2 * MIB, async () => {
+        const full = await page.commitUntilFull({ bytes: 50_000 });
+        expect(full.code, full.message).toBe("quota");
+        expect(full.acknowledged * 50_000, "more than was free").toBeGreaterThan(4 * MIB);
+        const n = 7000 + full.acknowledged + (full.committed ? 1 : 0);
+        expect(await page.query({ sql: COUNT })).toEqual([{ n }]);
+        expect(await page.query({ sql: CHECK })).toEqual([{ integrity_check: "ok" }]);
+        expect(await page.push()).toBe(3);
+        expect(await pushed(space, COUNT)).toEqual([[n]]);
+      });
+      await page.query({ sql: "INSERT INTO t(b) VALUES ('room again')" });
+      expect(await page.push()).toBe(4);
+      await page.close();
+      await reload(tab);
+      await page.open(opening);
+      expect(await page.query({ sql: CHECK })).toEqual([{ integrity_check: "ok" }]);
+      await tab.close();
+    });
+  });
+}
+
+it("a private window keeps local state for as long as it is open, and says where", async (context) => {
+  await requireChromium(context);
+  const inPrivate = await launchChromium({ incognito: true });
+  if ("unavailable" in inPrivate) return context.skip(inPrivate.unavailable);
+  try {
+    const tab = await browser.openIn(inPrivate);
+    const page = pageOf(tab);
+    const opening = openingOf(freshName(), "auto");
+    const { storage } = await page.open(opening);
+    expect(["opfs", "indexeddb", "memory"]).toContain(storage);
+    const { durable } = await page.write({ sql: fill(100) });
+    expect(durable).toBe(storage !== "memory");
+    await reload(tab);
+    expect((await page.open(opening)).storage).toBe(storage);
+    if (storage !== "memory") expect(await page.query({ sql: COUNT })).toEqual([{ n: 100 }]);
+    await tab.close();
+  } finally {
+    await inPrivate.close();
+  }
+});
