@@ -6,10 +6,10 @@ import { FaultLog } from "../../../src/inspect/fault-log.ts";
 import type { VolumeFigures } from "../../../src/inspect/inspection.ts";
 import { withRequestLog } from "../../../src/inspect/request-log.ts";
 // The build leaves this one out of the page's script: it is loaded as anybody loads `pagefold/browser`.
-import { Database, openHttpStore } from "../../../vfs/web/index.ts";
+import { Database, type ObjectStore } from "../../../vfs/web/index.ts";
+import { keepFollowing, type OpenDatabase } from "./follow.ts";
 
-type Opened = Awaited<ReturnType<typeof Database.open>>;
-type Past = Awaited<ReturnType<Opened["at"]>>;
+type Past = Awaited<ReturnType<OpenDatabase["at"]>>;
 
 const monotonic = (): number => performance.now();
 const COMMITS_SHOWN = 50;
@@ -21,42 +21,30 @@ export interface Figures extends VolumeFigures {
 }
 
 export class ConsoleDatabase {
-  readonly faults = new FaultLog({ monotonic, now: Date.now });
-  readonly #database: Opened;
-  readonly #close: () => Promise<void>;
+  readonly faults: FaultLog;
+  readonly #database: OpenDatabase;
   readonly #closing = new AbortController();
   #past: Past | undefined;
 
-  private constructor(parts: { database: Opened; faults: FaultLog; close: () => Promise<void> }) {
-    this.#database = parts.database;
-    this.faults = parts.faults;
-    this.#close = parts.close;
+  private constructor(database: OpenDatabase, faults: FaultLog) {
+    this.#database = database;
+    this.faults = faults;
   }
 
-  /** @param onChange something that is shown may have changed */
-  static async open(url: string, tag: string, onChange: () => void): Promise<ConsoleDatabase> {
+  /** @param store stays open @param onChange something that is shown may have changed */
+  static async open(store: ObjectStore, tag: string, onChange: () => void): Promise<ConsoleDatabase> {
     const faults = new FaultLog({ monotonic, now: Date.now });
-    const store = await openHttpStore(url, { kind: "server", name: tag });
-    try {
-      const database = await Database.open(withRequestLog(store, monotonic, faults.request), tag);
-      const close = async (): Promise<void> => {
-        await database.close();
-        await store.close();
-      };
-      const opened = new ConsoleDatabase({ database, faults, close });
-      database.on("fault", faults.fault);
-      database.on("commit", onChange);
-      database.on("status", onChange);
-      void opened.#follow(onChange);
-      return opened;
-    } catch (error) {
-      await store.close();
-      throw error;
-    }
+    const database = await Database.open(withRequestLog(store, monotonic, faults.request), tag);
+    const opened = new ConsoleDatabase(database, faults);
+    database.on("fault", faults.fault);
+    database.on("commit", onChange);
+    database.on("status", onChange);
+    void keepFollowing(database, { signal: opened.#closing.signal, onMove: onChange });
+    return opened;
   }
 
   /** Where SQL runs: on the newest state, or on one of the past. */
-  get target(): Opened | Past {
+  get target(): OpenDatabase | Past {
     return this.#past ?? this.#database;
   }
 
@@ -90,19 +78,6 @@ export class ConsoleDatabase {
   /** Ends what runs. */
   async close(): Promise<void> {
     this.#closing.abort();
-    await this.#close();
-  }
-
-  async #follow(onChange: () => void): Promise<void> {
-    const { signal } = this.#closing;
-    while (!signal.aborted) {
-      try {
-        for await (const _ of this.#database.follow({ signal })) onChange();
-      } catch {
-        // Local commits are in the way, or the server is away: `lag` says so, and it is tried again.
-        onChange();
-      }
-      await new Promise((resolve) => setTimeout(resolve, 2000));
-    }
+    await this.#database.close();
   }
 }

@@ -1,12 +1,25 @@
 /** The demo's page: opens the database, and connects console, pictures and panes with it. */
+// The build leaves this one out of the page's script: it is loaded as anybody loads `pagefold/browser`.
+import { type ObjectStore, openHttpStore } from "../../../vfs/web/index.ts";
 import { messageOf, SqlConsole } from "./console.ts";
 import { ConsoleDatabase } from "./console-database.ts";
 import { element } from "./elements.ts";
 import { Monitor } from "./monitor.ts";
 import { Panes } from "./panes.ts";
 
-/** The server whose page this is, and the volume that it was started with. */
-const place = { url: new URL("..", location.href).href, tag: "social" };
+/** What the server was started with. */
+const TAG = "social";
+
+/**
+ * The server whose page this is. One store for all databases of the page: they share one stream of news, of which a browser has only six to
+ * one server.
+ */
+let store: Promise<ObjectStore> | undefined;
+
+function openStore(): Promise<ObjectStore> {
+  store ??= openHttpStore(new URL("..", location.href).href, { kind: "server", name: TAG });
+  return store;
+}
 
 let database: ConsoleDatabase | undefined;
 const sql = new SqlConsole({ database: () => database, onRun: (running) => monitor.running(running) });
@@ -23,7 +36,7 @@ async function open(): Promise<void> {
   try {
     await before?.close();
     const start = performance.now();
-    database = await ConsoleDatabase.open(place.url, place.tag, monitor.look);
+    database = await ConsoleDatabase.open(await openStore(), TAG, monitor.look);
     sql.say(`Open after ${Math.round(performance.now() - start)} ms. Run a query.`);
     sql.enable(true);
   } catch (error) {
@@ -74,4 +87,4 @@ onClick("reset", async () => {
 });
 
 await open();
-await new Panes(place).open();
+await new Panes({ store: await openStore(), tag: TAG }).open();

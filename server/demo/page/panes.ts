@@ -1,10 +1,11 @@
 /** Two panes with a database each. What is written in one is pushed; the other hears of it from the server and shows it, and how long that took. */
 
-import { openDatabase, type WebDatabase } from "../../../vfs/web/index.ts";
+import { Database, type ObjectStore } from "../../../vfs/web/index.ts";
 import { h, replace } from "../../inspect/picture/dom.ts";
 import { msText } from "../../inspect/picture/words.ts";
 import { messageOf } from "./console.ts";
 import { element } from "./elements.ts";
+import { keepFollowing, type OpenDatabase } from "./follow.ts";
 
 interface Post {
   readonly id: number;
@@ -29,7 +30,7 @@ export class Panes {
   readonly #panes: readonly Pane[];
   #journey: Journey | undefined;
 
-  constructor(options: { readonly url: string; readonly tag: string }) {
+  constructor(options: { readonly store: ObjectStore; readonly tag: string }) {
     const host: PaneHost = {
       ...options,
       onWrite: (from, title) => {
@@ -57,7 +58,7 @@ export class Panes {
 }
 
 interface PaneHost {
-  readonly url: string;
+  readonly store: ObjectStore;
   readonly tag: string;
   readonly onWrite: (pane: string, title: string) => void;
   readonly onShown: (pane: string, posts: readonly Post[]) => void;
@@ -71,7 +72,7 @@ class Pane {
   readonly #button = h("button", { type: "submit", disabled: true }, "Post");
   readonly #list = h("ol");
   readonly #note = h("p", { class: "quiet", role: "status" }, "Opening …");
-  #database: WebDatabase | undefined;
+  #database: OpenDatabase | undefined;
   #seen: ReadonlySet<number> | undefined;
 
   constructor(name: string, host: PaneHost) {
@@ -102,20 +103,20 @@ class Pane {
   }
 
   async open(): Promise<void> {
-    const { url, tag } = this.#host;
+    const { store, tag } = this.#host;
     try {
-      // Nothing is to be left of a demo: in memory, although it could outlive the page.
-      const database = await openDatabase({ url, tag, storage: "memory", live: true });
+      const database = await Database.open(store, tag);
       this.#database = database;
       this.#button.disabled = false;
       this.#note.textContent = "";
+      void keepFollowing(database);
       void this.#watch(database);
     } catch (error) {
       this.#fail(error);
     }
   }
 
-  async #watch(database: WebDatabase): Promise<void> {
+  async #watch(database: OpenDatabase): Promise<void> {
     try {
       for await (const rows of database.live(NEWEST)) {
         const posts = rows.map(({ id, name, title }) => ({
