@@ -84,7 +84,7 @@ export const inspectVerb: Verb = (program, run) => {
 /** With a local directory a store that is away is no failure: what is known here is shown. */
 async function openRemote({ store, local, endpoint, region }: InspectOptions): Promise<ObjectStore> {
   try {
-    return await openObjectStore(store, defined({ endpoint, region }));
+    return await openObjectStore(store, defined({ endpoint, region, auth: process.env.PAGEFOLD_TOKEN }));
   } catch (error) {
     if (local === undefined || !isPagefoldError(error, "not_found", "unavailable")) throw error;
     return unreachableStore(store, error);
