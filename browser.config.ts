@@ -1,11 +1,12 @@
 /**
  * Builds `pagefold/browser`: ES modules without a bare import, for a `<script type="module">` as they are and for every bundler, with the worker and
- * the WebAssembly beside them. A page loads the entry and what that imports; the rest comes when it is used.
+ * the WebAssembly beside them. A page loads the entry and what that imports; the rest comes when it is used. Rolldown rather than esbuild, since it
+ * keeps what an entry and its later parts share within the entry, and makes less of the same code.
  */
-import { copyFile, mkdir, readFile } from "node:fs/promises";
+import { copyFile, mkdir, readFile, rm } from "node:fs/promises";
 import { dirname, join } from "node:path";
 import { fileURLToPath } from "node:url";
-import { type BuildResult, build, type Plugin } from "esbuild";
+import { type OutputChunk, type OutputOptions, type Plugin, rolldown } from "rolldown";
 
 const root = dirname(fileURLToPath(import.meta.url));
 
@@ -18,42 +19,61 @@ const scripts = {
   "sql-worker-browser": "vfs/worker/browser-worker.ts",
 };
 
-export type Output = BuildResult<{ metafile: true }>;
+export interface BundleOptions {
+  /** Where to; nowhere when absent. */
+  readonly outdir?: string;
+  /** Packages that are left out, for measuring the rest. */
+  readonly external?: readonly string[];
+}
 
-/** @param write false: answers what would be written, for measuring */
-export async function buildBrowserBundle(
-  outdir = join(root, "dist", "browser"),
-  { write = true } = {},
-): Promise<readonly Output[]> {
+/** One script, with the parts that it loads at once or later. */
+export interface Bundled {
+  readonly entry: OutputChunk;
+  readonly chunks: readonly OutputChunk[];
+}
+
+export async function buildBrowserBundle(options: BundleOptions = {}): Promise<Bundled[]> {
+  const { outdir, external = [] } = options;
   const assets = new Map<string, string>();
-  const outputs: Output[] = [];
-  for (const [name, source] of Object.entries(scripts)) outputs.push(await bundle(name, source));
-  if (write) {
+  if (outdir !== undefined) await rm(outdir, { recursive: true, force: true });
+  const made: Bundled[] = [];
+  for (const [name, source] of Object.entries(scripts)) {
+    const build = await rolldown({
+      cwd: root,
+      input: { [name]: source },
+      platform: "browser",
+      external: [...external],
+      transform: { target: "es2022" },
+      plugins: [selfContained(assets)],
+    });
+    const output: OutputOptions = {
+      format: "esm",
+      minify: true,
+      sourcemap: outdir !== undefined,
+      entryFileNames: "[name].js",
+      chunkFileNames: "[name]-[hash].js",
+      // One file for what the entry and several of its later parts share, rather than one for each combination.
+      codeSplitting: { groups: [{ name: "base", test: BASE }] },
+    };
+    const written =
+      outdir === undefined
+        ? await build.generate(output)
+        : await build.write({ ...output, dir: outdir, cleanDir: false });
+    await build.close();
+    const chunks = written.output.filter((one) => one.type === "chunk");
+    made.push({ entry: chunks.find((chunk) => chunk.isEntry && chunk.name === name) ?? none(name), chunks });
+  }
+  if (outdir !== undefined) {
     await mkdir(outdir, { recursive: true });
     for (const [name, path] of assets) await copyFile(path, join(outdir, name));
   }
-  return outputs;
+  return made;
+}
 
-  function bundle(name: string, source: string): Promise<Output> {
-    return build({
-      absWorkingDir: root,
-      entryPoints: { [name]: source },
-      outdir,
-      bundle: true,
-      splitting: true,
-      format: "esm",
-      platform: "browser",
-      target: "es2022",
-      minify: true,
-      charset: "utf8",
-      legalComments: "none",
-      sourcemap: write,
-      chunkNames: "[name]-[hash]",
-      metafile: true,
-      write,
-      plugins: [selfContained(assets)],
-    });
-  }
+const BASE = /[\\/](src[\\/]base|src[\\/]remote[\\/]with-|vfs[\\/](timeout|wire-error|sqlite[\\/]thunks))/;
+
+function none(name: string): never {
+  throw new Error(`the build made no ${name}.js`);
 }
 
 const WASM_URL = /new URL\(\s*["'`](?:\.\/)?([\w.-]+\.wasm)["'`]\s*,\s*import\.meta\.url\s*\)/g;
@@ -64,18 +84,19 @@ const SCRIPT_URL = /new URL\(\s*"sqlite3-[\w-]+\.m?js"\s*,\s*import\.meta\.url\s
 function selfContained(assets: Map<string, string>): Plugin {
   return {
     name: "self-contained",
-    setup(builder) {
-      builder.onLoad({ filter: /[\\/]node_modules[\\/].*\.m?js$/ }, async ({ path }) => {
+    load: {
+      filter: { id: /[\\/]node_modules[\\/].*\.m?js$/ },
+      async handler(path) {
         const contents = await readFile(path, "utf8");
         for (const [, name = ""] of contents.matchAll(WASM_URL)) {
           const file = join(dirname(path), name);
           const other = assets.get(name);
           if (other !== undefined && other !== file)
-            return { errors: [{ text: `two packages bring a ${name}: ${other} and ${file}` }] };
+            throw new Error(`two packages bring a ${name}: ${other} and ${file}`);
           assets.set(name, file);
         }
-        return { contents: contents.replace(SCRIPT_URL, 'new URL("data:,")'), loader: "js" };
-      });
+        return contents.replace(SCRIPT_URL, 'new URL("data:,")');
+      },
     },
   };
 }

@@ -65,7 +65,7 @@ export default defineConfig((options) => ({
   },
   // After the bundles above, whose build empties the folder first.
   onSuccess: async () => {
-    await buildBrowserBundle(`${options.outDir ?? "dist"}/browser`);
+    await buildBrowserBundle({ outdir: `${options.outDir ?? "dist"}/browser` });
     await build({
       entryPoints: scripts,
       outdir: options.outDir ?? "dist",

@@ -1,5 +1,6 @@
 /** Opening a database: which store, which thread, which bridge; and what belongs to the connection until it is closed. */
 import { isPagefoldError, PagefoldError, throwIfAborted } from "../src/base/errors.ts";
+import { loadPart } from "../src/base/load-part.ts";
 import { MemoryRecorder, noopRecorder, type Recorder } from "../src/base/recorder.ts";
 import { systemRuntime } from "../src/base/runtime.ts";
 import type { ObjectStore } from "../src/remote/object-store.ts";
@@ -175,7 +176,7 @@ async function openHere(
       `the ${bridge} bridge stops its thread and works in a worker only; leave \`worker\` at its default, or choose jspi or resident-only`,
     );
   }
-  const { LocalClient } = await import("./session/local-client.ts");
+  const { LocalClient } = await loadPart(() => import("./session/local-client.ts"));
   const engine: EngineParts =
     metered === undefined
       ? { store: store as PageStore, keepOpen: true }
@@ -193,7 +194,9 @@ async function openInWorker(
   checkBridge(bridge, store);
   // Before the worker is started, whose end nobody would hear meanwhile.
   const serveRanges =
-    bridge === "shared-memory" ? (await import("./bridge/serve-ranges.ts")).serveRanges : undefined;
+    bridge === "shared-memory"
+      ? (await loadPart(() => import("./bridge/serve-ranges.ts"))).serveRanges
+      : undefined;
   const worker = platform.launchWorker(workerUrl === undefined ? undefined : new URL(workerUrl));
   const bell = canShareMemory() ? new Bell() : undefined;
   const control = new MessageChannel();

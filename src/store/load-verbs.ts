@@ -1,5 +1,5 @@
 /** Loads `verbs.ts` when it is first needed, once; after that a verb is called as if it had been there. */
-import { PagefoldError } from "../base/errors.ts";
+import { loadPart } from "../base/load-part.ts";
 
 type Verbs = typeof import("./verbs.ts");
 
@@ -7,16 +7,8 @@ let loaded: Verbs | undefined;
 
 /** To be ready for being offline, or for the first call. @throws `unavailable` where the code cannot be had; the next call tries again */
 export async function loadVerbs(): Promise<Verbs> {
-  try {
-    loaded ??= await import("./verbs.ts");
-    return loaded;
-  } catch (cause) {
-    throw new PagefoldError(
-      "unavailable",
-      `a part of this library's own code could not be loaded (${String(cause)}); it is beside the rest: try again when that can be reached`,
-      { cause },
-    );
-  }
+  loaded ??= await loadPart(() => import("./verbs.ts"));
+  return loaded;
 }
 
 /** Calls at once where they are loaded. */

@@ -9,7 +9,9 @@ import type { Connection, SqlRows } from "../sqlite/connection.ts";
 import type { SqlParameters } from "../sqlite/values.ts";
 import type { CallContext } from "./connection-queue.ts";
 import { equalRows } from "./equal-rows.ts";
-import type { ReadSet, RecordingSource } from "./read-set.ts";
+import { type ReadSet, RecordingSource } from "./read-set.ts";
+
+export { RecordingSource };
 
 interface LiveQuery {
   readonly sql: string;

@@ -5,8 +5,8 @@
  */
 import type { Sqlite3Static } from "@sqlite.org/sqlite-wasm";
 import { isPagefoldError, PagefoldError } from "../../src/base/errors.ts";
+import { loadPart } from "../../src/base/load-part.ts";
 import type { MemoryRecorder } from "../../src/base/recorder.ts";
-import { inspectVolume } from "../../src/inspect/inspection.ts";
 import type { Volume } from "../../src/store/volume.ts";
 import type { FetchPlan } from "../../src/volume/fetch-plan.ts";
 import type { Snapshot } from "../../src/volume/snapshot.ts";
@@ -14,7 +14,7 @@ import type { CommitResult } from "../../src/volume/transaction.ts";
 import type { FaultBridge } from "../bridge/bridge.ts";
 import { Connection, type SqlRows } from "../sqlite/connection.ts";
 import type { DatabaseFile } from "../sqlite/database-file.ts";
-import { type PragmaContext, runPragma, unknownPragma } from "../sqlite/pagefold-pragmas.ts";
+import type { PragmaContext } from "../sqlite/pagefold-pragmas.ts";
 import { installVfs, type PagefoldVfs } from "../sqlite/pagefold-vfs.ts";
 import { fixedView, type ViewSource } from "../sqlite/view-source.ts";
 import { VolumeSource } from "../sqlite/volume-source.ts";
@@ -23,7 +23,7 @@ import { Cursors } from "./cursors.ts";
 import { checkHoldsDatabase } from "./database-header.ts";
 import type { EngineParts, EngineRequest, SessionSettings } from "./engine.ts";
 import { Followers } from "./followers.ts";
-import { LiveQueries } from "./live-queries.ts";
+import type { LiveQueries } from "./live-queries.ts";
 import { closeEngine, openVolume, pastState } from "./opening.ts";
 import type {
   CallKind,
@@ -34,9 +34,8 @@ import type {
   SessionStatus,
   Where,
 } from "./protocol.ts";
-import { RecordingSource } from "./read-set.ts";
 import { SessionFiles } from "./session-files.ts";
-import { volumeCalls } from "./volume-calls.ts";
+import { isVolumeCall, type VolumeCallKind } from "./volume-call-kinds.ts";
 
 export interface SessionParts extends EngineParts {
   readonly sqlite3: Sqlite3Static;
@@ -48,7 +47,7 @@ export interface SessionParts extends EngineParts {
 }
 
 /** The requests that a session answers itself. */
-type SqlCallKind = Exclude<CallKind, keyof typeof volumeCalls>;
+type SqlCallKind = Exclude<CallKind, VolumeCallKind>;
 
 type Handlers = {
   readonly [K in SqlCallKind]: (
@@ -68,7 +67,8 @@ export class Session {
   readonly #views = new Map<number, { readonly queue: ConnectionQueue; readonly snapshot: Snapshot }>();
   readonly #cursors = new Cursors();
   readonly #followers = new Followers();
-  readonly #live: LiveQueries;
+  /** Made for the first one. */
+  #live: LiveQueries | undefined;
   readonly #vfs: PagefoldVfs;
   readonly #stopListening: (() => void)[] = [];
   #main!: ConnectionQueue;
@@ -94,15 +94,6 @@ export class Session {
       resolve: (name) => this.#files.resolve(name),
       ...(parts.settings.tempBytes === undefined ? {} : { tempBytes: parts.settings.tempBytes }),
       ...(parts.tempFile === undefined ? {} : { tempFile: parts.tempFile }),
-    });
-    this.#live = new LiveQueries({
-      current: () => this.#fixed ?? this.#files.sourceOf(this.#volume).current,
-      connect: async () => {
-        const recording = new RecordingSource(this.#source);
-        this.#files.set(LIVE, recording);
-        const connection = await Connection.open(parts.sqlite3, this.#vfs, LIVE, { readOnly: true });
-        return { connection, recording };
-      },
     });
   }
 
@@ -134,7 +125,7 @@ export class Session {
   ): Promise<SessionCalls[K]["reply"]> {
     if (this.#closed && kind !== "close")
       throw new PagefoldError("closed", "the database is not open; open it again");
-    const answer = kind in volumeCalls ? this.#callVolume : this.#handlers[kind as SqlCallKind];
+    const answer = isVolumeCall(kind) ? this.#callVolume : this.#handlers[kind as SqlCallKind];
     return (answer as (...call: unknown[]) => Promise<never>).call(this, request, context, kind);
   }
 
@@ -165,10 +156,10 @@ export class Session {
     closeCursor: ({ cursor }) => this.#keeping(() => this.#cursors.close(cursor)),
     view: (request, context) => this.#openView(request, context),
     closeView: ({ view }) => this.#closeView(view),
-    live: ({ sql, parameters }) => ({ live: this.#live.open(sql, parameters) }),
-    liveNext: ({ live }, context) => this.#live.next(live, context),
+    live: async ({ sql, parameters }) => ({ live: (await this.#liveQueries()).open(sql, parameters) }),
+    liveNext: async ({ live }, context) => (await this.#liveQueries()).next(live, context),
     closeLive: ({ live }) => {
-      this.#live.close(live);
+      this.#live?.close(live);
       return undefined;
     },
     follow: ({ pollMs }) => {
@@ -203,6 +194,21 @@ export class Session {
     this.#listen();
   }
 
+  async #liveQueries(): Promise<LiveQueries> {
+    const { LiveQueries, RecordingSource } = await loadPart(() => import("./live-queries.ts"));
+    const { sqlite3 } = this.#parts;
+    this.#live ??= new LiveQueries({
+      current: () => this.#fixed ?? this.#files.sourceOf(this.#volume).current,
+      connect: async () => {
+        const recording = new RecordingSource(this.#source);
+        this.#files.set(LIVE, recording);
+        const connection = await Connection.open(sqlite3, this.#vfs, LIVE, { readOnly: true });
+        return { connection, recording };
+      },
+    });
+    return this.#live;
+  }
+
   #fetch(signal: AbortSignal | undefined): (plan: FetchPlan<void>) => Promise<void> {
     return (plan) => this.#parts.store.run(plan, signal === undefined ? {} : { signal });
   }
@@ -233,11 +239,11 @@ export class Session {
     this.#stopListening.push(
       volume.on("commit", ({ where, lsn, changedPages }) => {
         emit({ name: "commit", event: { where, lsn, changedPages } });
-        this.#live.check();
+        this.#live?.check();
       }),
       volume.on("status", ({ state, ahead, behind }) => {
         emit({ name: "status", event: { state, ahead, behind } });
-        this.#live.check();
+        this.#live?.check();
       }),
       volume.on("fault", ({ volume: _, ...event }) => emit({ name: "fault", event })),
     );
@@ -356,16 +362,13 @@ export class Session {
     open.snapshot.close();
   }
 
-  async #callVolume(
-    request: never,
-    { signal }: CallContext,
-    kind: keyof typeof volumeCalls,
-  ): Promise<unknown> {
+  async #callVolume(request: never, { signal }: CallContext, kind: VolumeCallKind): Promise<unknown> {
     if (mayMove(kind, request)) await this.#main.notWriting(signal);
     if (this.#fixed !== undefined) throw this.#staysAt(this.#fixed.lsn);
     const { store, onEvent } = this.#parts;
     const onProgress = (what: string) => (done: number, total: number) =>
       onEvent?.({ name: "progress", event: { what, done, total } });
+    const { volumeCalls } = await loadPart(() => import("./volume-calls.ts"));
     return volumeCalls[kind]({ store, volume: this.#volume, signal, onProgress }, request);
   }
 
@@ -394,7 +397,7 @@ export class Session {
     };
   }
 
-  #inspect(
+  async #inspect(
     { view, ...figures }: SessionCalls["inspect"]["request"],
     { signal }: CallContext,
   ): Promise<SessionCalls["inspect"]["reply"]> {
@@ -403,6 +406,7 @@ export class Session {
       ...(snapshot === undefined ? {} : { snapshot }),
       ...(signal === undefined ? {} : { signal }),
     };
+    const { inspectVolume } = await loadPart(() => import("../../src/inspect/inspection.ts"));
     return inspectVolume(this.#volume, { ...figures, ...more });
   }
 
@@ -419,6 +423,7 @@ export class Session {
       sourceOf: (volume) => this.#files.sourceOf(volume),
       exportTo,
     };
+    const { runPragma, unknownPragma } = await loadPart(() => import("../sqlite/pagefold-pragmas.ts"));
     const answer = runPragma(context, name, value);
     if (answer === undefined) throw unknownPragma(name);
     const rows = typeof answer === "function" ? await answer() : answer;
@@ -432,7 +437,7 @@ export class Session {
     for (const stop of this.#stopListening.splice(0)) stop();
     this.#volume = source.volume;
     this.#listen();
-    await this.#live.moved();
+    await this.#live?.moved();
   }
 
   #queue({ view }: Where): ConnectionQueue {
@@ -452,7 +457,7 @@ export class Session {
   }
 
   async #closeConnections(): Promise<void> {
-    await this.#live.end();
+    await this.#live?.end();
     await this.#cursors.closeAll();
     for (const view of [...this.#views.keys()]) await this.#closeView(view);
     // Absent where opening failed.
@@ -464,6 +469,6 @@ export class Session {
 }
 
 /** What moves the volume under its connections, or takes its local commits away. */
-function mayMove(kind: keyof typeof volumeCalls, request: { readonly onDiverged?: string }): boolean {
+function mayMove(kind: VolumeCallKind, request: { readonly onDiverged?: string }): boolean {
   return ["pull", "reset", "fork"].includes(kind) || (kind === "push" && request.onDiverged !== "error");
 }

@@ -3,6 +3,7 @@ import { isPagefoldError } from "../../src/base/errors.ts";
 import type { PageStore } from "../../src/store/page-store.ts";
 import type { Volume } from "../../src/store/volume.ts";
 import type { LogReply, PushReply, SessionCalls } from "./protocol.ts";
+import type { VolumeCallKind } from "./volume-call-kinds.ts";
 
 export interface VolumeCallContext {
   readonly store: PageStore;
@@ -10,8 +11,6 @@ export interface VolumeCallContext {
   readonly signal?: AbortSignal | undefined;
   readonly onProgress: (what: string) => (done: number, total: number) => void;
 }
-
-type VolumeCallKind = "fetch" | "pull" | "push" | "reset" | "fork" | "hydrate" | "verify" | "log";
 
 type Handlers = {
   readonly [K in VolumeCallKind]: (

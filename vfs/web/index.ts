@@ -3,14 +3,7 @@
 export { type ErrorCode, type ErrorDetails, isPagefoldError, PagefoldError } from "../../src/base/errors.ts";
 export type { Distribution } from "../../src/base/recorder.ts";
 export { MemoryRecorder, type Recorder } from "../../src/base/recorder.ts";
-export {
-  type BrowserStorageEntry,
-  deleteBrowserStorage,
-  listBrowserStorage,
-  persistStorage,
-  type StorageEstimate,
-  storageEstimate,
-} from "../../src/browser/site-storage.ts";
+export type { BrowserStorageEntry, StorageEstimate } from "../../src/browser/site-storage.ts";
 export {
   type HttpAuth,
   HttpObjectStore,
@@ -21,4 +14,10 @@ export {
 export type { ObjectStore } from "../../src/remote/object-store.ts";
 export { Database } from "../browser.ts";
 export { type OpenDatabaseOptions, openDatabase, type StorageKind } from "./open-database.ts";
+export {
+  deleteBrowserStorage,
+  listBrowserStorage,
+  persistStorage,
+  storageEstimate,
+} from "./site-storage.ts";
 export type { WebDatabase } from "./web-database.ts";

@@ -3,6 +3,7 @@
  * reads starts with the least: no local state, no other tabs, and none of the code for them.
  */
 import { isPagefoldError, PagefoldError } from "../../src/base/errors.ts";
+import { loadPart } from "../../src/base/load-part.ts";
 import { type HttpAuth, HttpObjectStore, openHttpStore } from "../../src/remote/http/http-object-store.ts";
 import type { ObjectStore } from "../../src/remote/object-store.ts";
 import { type Connected, type ConnectOptions, connect } from "../connect.ts";
@@ -92,7 +93,7 @@ async function openInPlace(url: string, options: OpenDatabaseOptions, place: Pla
   const open = (signal?: AbortSignal): Promise<Connected> =>
     openHere(url, options, place, signal === undefined ? {} : { signal });
   if (!place.tabs) return open(options.signal);
-  const { shareWithTabs, tabsCanMeet } = await import("./tabs/share.ts");
+  const { shareWithTabs, tabsCanMeet } = await loadPart(() => import("./tabs/share.ts"));
   if (!(await tabsCanMeet())) return open(options.signal);
   return shareWithTabs({ storage: place.name, name: options.tag, options: connectOptions(options), open });
 }

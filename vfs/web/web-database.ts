@@ -3,6 +3,7 @@ import { isPagefoldError } from "../../src/base/errors.ts";
 import { systemRuntime } from "../../src/base/runtime.ts";
 import type { Connected } from "../connect.ts";
 import { Database, type DatabaseStatus } from "../database.ts";
+import { persistStorage } from "./site-storage.ts";
 
 /** After a failure to follow the remote log, milliseconds. */
 const FOLLOW_AGAIN_MS = 5000;
@@ -21,7 +22,6 @@ export class WebDatabase extends Database {
    * persistent now.
    */
   async persistStorage(): Promise<boolean> {
-    const { persistStorage } = await import("../../src/browser/site-storage.ts");
     return persistStorage();
   }
 

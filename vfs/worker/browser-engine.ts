@@ -1,60 +1,26 @@
-/** The engine of a session in a browser: a PageStore over the store that it is given, with local state in the browser's storage, or in memory. */
-import { type BrowserStorage, openBrowserStorage, storageEstimate } from "../../src/browser/storage.ts";
-import type { BlockFile } from "../../src/local/block-file.ts";
+/**
+ * The engine of a session in a browser: a PageStore over the store that it is given, with local state in memory, or in the browser's storage. What
+ * only reads loads neither the code for that nor what compresses.
+ */
+import { loadPart } from "../../src/base/load-part.ts";
+import { loadPageCodecs } from "../../src/browser/page-codecs.ts";
+import { loadVerbs } from "../../src/store/load-verbs.ts";
 import { PageStore } from "../../src/store/page-store.ts";
 import type { EngineOptions, EngineParts, EngineRequest } from "../session/engine.ts";
-
-const TEMP_NAME = "temp";
-/** What the page cache may take of the site's quota, and at most; in IndexedDB all of it lies in memory, too. Bytes. */
-const CACHE = {
-  opfs: { share: 1 / 4, most: 2 * 2 ** 30, unknown: 256 * 2 ** 20 },
-  indexeddb: { share: 1 / 10, most: 64 * 2 ** 20, unknown: 32 * 2 ** 20 },
-} as const;
 
 export async function openBrowserEngine(
   request: EngineRequest,
   options: EngineOptions,
 ): Promise<EngineParts> {
   const { remote, recorder } = options;
-  const { local, settings } = request;
-  if (local === undefined) {
-    const more = settings === undefined ? {} : { settings };
-    return { store: await PageStore.open({ remote, recorder, ...more }), storage: "memory" };
+  const { local, settings, readOnly } = request;
+  const codecs = await loadPageCodecs();
+  // A page that goes offline shall still be able to do what it can do there. Nobody waits for it; where it fails, the verb tells.
+  if (readOnly !== true) loadVerbs().catch(() => {});
+  if (local !== undefined) {
+    const { openLocalEngine } = await loadPart(() => import("./browser-local-engine.ts"));
+    return openLocalEngine(local, request, options, codecs);
   }
-  const { path: name, kind = "auto" } = local;
-  const storage = await openBrowserStorage({ name, kind });
-  let tempFile: BlockFile | undefined;
-  const release = async (): Promise<void> => {
-    try {
-      await tempFile?.close();
-      if (tempFile !== undefined) await storage.files.remove(TEMP_NAME);
-    } finally {
-      await storage.release();
-    }
-  };
-  let diskBytes: number;
-  try {
-    diskBytes = settings?.diskBytes ?? (await cacheBytes(storage.kind));
-    // Elsewhere a file is memory, of which there is no less than here.
-    if (storage.kind === "opfs") tempFile = await storage.files.open(TEMP_NAME, { expendable: true });
-  } catch (error) {
-    await release();
-    throw error;
-  }
-  // The store calls `release`, also where it cannot be opened.
-  const store = await PageStore.open({
-    remote,
-    recorder,
-    local: { files: storage.files, release },
-    settings: { ...settings, diskBytes },
-  });
-  return { store, storage: storage.kind, ...(tempFile === undefined ? {} : { tempFile }) };
-}
-
-/** How large the page cache on disk may grow, unless the settings say otherwise. */
-async function cacheBytes(kind: BrowserStorage["kind"]): Promise<number> {
-  if (kind === "memory") return 0;
-  const { share, most, unknown } = CACHE[kind];
-  const quota = (await storageEstimate())?.quotaBytes;
-  return quota === undefined ? unknown : Math.min(most, Math.floor(quota * share));
+  const more = settings === undefined ? {} : { settings };
+  return { store: await PageStore.open({ remote, recorder, ...codecs, ...more }), storage: "memory" };
 }

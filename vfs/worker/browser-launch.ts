@@ -39,14 +39,18 @@ export const browserPlatform: Platform = {
  * Whether Vite's server for development has put packages together anew, and moved this module to a folder of its own; before version 8, without the
  * script that it names.
  */
-const MOVED = /\/\.vite[\w-]*\/deps[\w-]*\//.test(import.meta.url);
-/** Where the script is then, if the package lies where that folder does. */
-const FROM_THERE = "../../pagefold/dist/browser/sql-worker-browser.js";
+const MOVED = /\.vite[\w-]*\/deps[\w-]*\/.*$/;
+const isMoved = MOVED.test(import.meta.url);
+
+/** Where the script is then, if the package lies beside that folder. */
+function scriptFromThere(): URL {
+  return new URL(import.meta.url.replace(MOVED, "pagefold/dist/browser/sql-worker-browser.js"));
+}
 
 function launchBrowserWorker(url?: URL): SqlWorker {
   let tell: (error: unknown) => void = () => {};
   let setup: WorkerSetup | undefined;
-  let isThere = !MOVED || url !== undefined;
+  let isThere = !isMoved || url !== undefined;
   let worker = listenTo(newWorker(url));
 
   function listenTo(started: BrowserWorker): BrowserWorker {
@@ -55,7 +59,7 @@ function launchBrowserWorker(url?: URL): SqlWorker {
       started.terminate();
       if (!isThere) {
         isThere = true;
-        worker = listenTo(newWorker(new URL(FROM_THERE, import.meta.url)));
+        worker = listenTo(newWorker(scriptFromThere()));
         send();
       } else tell(message === undefined || message === "" ? notLoaded(url) : new Error(message));
     });
@@ -107,7 +111,7 @@ function newWorker(url: URL | undefined): BrowserWorker {
 function notLoaded(url: URL | undefined): PagefoldError {
   const script = url?.href ?? "sql-worker-browser.js, beside the module that starts it";
   const advice =
-    MOVED && url === undefined
+    isMoved && url === undefined
       ? 'have Vite leave this package as it is: optimizeDeps: { exclude: ["pagefold"] } in its configuration'
       : "serve it there, or give its address as workerUrl";
   return new PagefoldError(

@@ -11,8 +11,6 @@ import { Bell } from "../bridge/bell.ts";
 import { BlobFlagReader } from "../bridge/blob-flag.ts";
 import { type FaultBridge, ResidentOnlyBridge } from "../bridge/bridge.ts";
 import { JspiBridge } from "../bridge/jspi.ts";
-import { SharedMemoryBridge } from "../bridge/shared-memory.ts";
-import { SyncXhrBridge } from "../bridge/sync-xhr.ts";
 import { PortObjectStore } from "../port/port-object-store.ts";
 import type { EngineParts, EngineRequest, OpenEngine } from "../session/engine.ts";
 import type { SessionEvent } from "../session/protocol.ts";
@@ -127,7 +125,7 @@ class SessionServer {
       {
         ...engine,
         sqlite3: await loading,
-        bridge: this.#bridge(engine, remote),
+        bridge: await this.#bridge(engine, remote),
         request,
         settings,
         recorder: this.#recorder,
@@ -140,14 +138,14 @@ class SessionServer {
     return this.#session.call("status", {});
   }
 
-  #bridge({ store }: EngineParts, remote: ObjectStore): FaultBridge {
+  async #bridge({ store }: EngineParts, remote: ObjectStore): Promise<FaultBridge> {
     const { bridge, ranges, faultTimeoutMs } = this.#setup;
     switch (bridge) {
       case "jspi":
         return new JspiBridge((plan, signal) => store.run(plan, signal === undefined ? {} : { signal }));
       case "shared-memory":
         if (ranges === undefined || this.#bell === undefined) break;
-        return new SharedMemoryBridge({
+        return new (await import("../bridge/shared-memory.ts")).SharedMemoryBridge({
           port: ranges,
           bell: this.#bell,
           recorder: this.#recorder,
@@ -155,7 +153,7 @@ class SessionServer {
         });
       case "sync-xhr":
         if (remote.http === undefined) break;
-        return new SyncXhrBridge({
+        return new (await import("../bridge/sync-xhr.ts")).SyncXhrBridge({
           address: remote.http,
           onAnswer: (bytes) => this.#setup.control.postMessage({ fetched: bytes } satisfies WorkerMessage),
           ...(faultTimeoutMs === undefined ? {} : { timeoutMs: faultTimeoutMs }),
