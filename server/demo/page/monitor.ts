@@ -56,9 +56,12 @@ export class Monitor {
   /** A query begins, or is over. */
   running(isRunning: boolean): void {
     clearInterval(this.#timer);
-    if (isRunning) this.#timer = setInterval(this.look, WHILE_RUNNING_MS);
-    else this.#showWaterfall();
-    this.look();
+    const tick = (): void => {
+      this.#showWaterfall();
+      this.look();
+    };
+    if (isRunning) this.#timer = setInterval(tick, WHILE_RUNNING_MS);
+    tick();
   }
 
   async #lookNow(): Promise<void> {
