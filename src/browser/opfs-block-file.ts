@@ -59,7 +59,11 @@ export class OpfsBlockFileSystem implements BlockFileSystem {
     this.#open.add(name);
     try {
       const reopen = () => this.#handle(name, path);
-      return new OpfsBlockFile(path, await reopen(), reopen, () => this.#open.delete(name));
+      return new OpfsBlockFile(path, await reopen(), {
+        reopen,
+        exists: () => this.exists(name),
+        onClose: () => this.#open.delete(name),
+      });
     } catch (e) {
       this.#open.delete(name);
       throw domError("open", path, e);
@@ -119,11 +123,16 @@ export class OpfsBlockFileSystem implements BlockFileSystem {
   }
 }
 
+interface OpfsFileParts {
+  readonly reopen: () => Promise<SyncAccessHandle>;
+  readonly exists: () => Promise<boolean>;
+  readonly onClose: () => void;
+}
+
 class OpfsBlockFile implements BlockFile {
   readonly name: string;
   readonly durability = "flush";
-  readonly #reopen: () => Promise<SyncAccessHandle>;
-  readonly #onClose: () => void;
+  readonly #parts: OpfsFileParts;
   /** Undefined while it is opened again. */
   #handle: SyncAccessHandle | undefined;
   #reopening: Promise<void> = Promise.resolve();
@@ -131,16 +140,10 @@ class OpfsBlockFile implements BlockFile {
   #closed = false;
   #poison: unknown;
 
-  constructor(
-    name: string,
-    handle: SyncAccessHandle,
-    reopen: () => Promise<SyncAccessHandle>,
-    onClose: () => void,
-  ) {
+  constructor(name: string, handle: SyncAccessHandle, parts: OpfsFileParts) {
     this.name = name;
     this.#handle = handle;
-    this.#reopen = reopen;
-    this.#onClose = onClose;
+    this.#parts = parts;
     this.#size = handle.getSize();
   }
 
@@ -219,15 +222,17 @@ class OpfsBlockFile implements BlockFile {
     try {
       // A file that could not be opened again has no handle to close.
       await this.#reopening.catch(() => {});
+      // Chromium never returns from closing a handle whose file it has evicted. The handle ends with its worker.
+      if (!(await this.#parts.exists())) throw evictedError(this.name);
       this.#try("close", () => this.#handle?.close());
     } finally {
-      this.#onClose();
+      this.#parts.onClose();
     }
   }
 
   async #open(): Promise<void> {
     try {
-      this.#handle = await this.#reopen();
+      this.#handle = await this.#parts.reopen();
     } catch (e) {
       throw domError("open", this.name, e);
     }
@@ -264,6 +269,14 @@ class OpfsBlockFile implements BlockFile {
       );
     }
   }
+}
+
+function evictedError(path: string): PagefoldError {
+  return new PagefoldError(
+    "unavailable",
+    `the browser removed ${path}, or the site's data was cleared, while it was open; commits that were not pushed until now are lost. Open the database again`,
+    { details: { path }, retryable: false },
+  );
 }
 
 /** A page's own thread, a shared worker or a service worker; or an older browser. */

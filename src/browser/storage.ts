@@ -113,8 +113,11 @@ async function opfsStorage(
     kind: "opfs",
     passedOver: [],
     release: async () => {
-      await owner.close();
-      await release();
+      try {
+        await owner.close();
+      } finally {
+        await release();
+      }
     },
   };
 }
@@ -130,8 +133,11 @@ async function idbStorage(
     kind: "indexeddb",
     passedOver,
     release: async () => {
-      await files.close();
-      await release();
+      try {
+        await files.close();
+      } finally {
+        await release();
+      }
     },
   };
 }
