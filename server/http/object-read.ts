@@ -36,7 +36,7 @@ export async function readObject(
   if (size === undefined) throw noObject(key);
   const etag = await etagOf(context, name, size, request.signal);
   const range = rangeOf(request, etag);
-  const headers = objectHeaders(context, name, etag);
+  const headers = objectHeaders(principal, name, etag);
   if (matches(request.headers.get("if-none-match"), etag))
     return new Response(null, { status: 304, headers });
   if (range === undefined) {
@@ -54,7 +54,12 @@ export async function readObject(
  * The same for a range of a segment that lies in memory whole, with nothing allocated on the way that need not be; undefined where it does not, or
  * where the request asks for anything unusual.
  */
-export function readFromMemory(context: ServerContext, request: Request, key: string): Response | undefined {
+export function readFromMemory(
+  context: ServerContext,
+  principal: Principal,
+  request: Request,
+  key: string,
+): Response | undefined {
   const object = context.store.peek(key);
   if (object?.size === undefined || object.etag === undefined) return undefined;
   const { headers } = request;
@@ -74,7 +79,7 @@ export function readFromMemory(context: ServerContext, request: Request, key: st
       ...(range === undefined ? {} : { "content-range": contentRange(place, size) }),
       etag,
       "accept-ranges": "bytes",
-      "cache-control": segmentCaching(context),
+      "cache-control": segmentCaching(principal),
     },
   });
 }
@@ -142,18 +147,18 @@ function contentRange({ offset, length }: { offset: number; length: number }, si
   return `bytes ${offset}-${offset + length - 1}/${size}`;
 }
 
-function objectHeaders(context: ServerContext, name: ObjectName, etag: string): Record<string, string> {
+function objectHeaders(principal: Principal, name: ObjectName, etag: string): Record<string, string> {
   return {
     "content-type": OBJECT_TYPE,
     etag,
     "accept-ranges": "bytes",
-    "cache-control": name.kind === "segment" ? segmentCaching(context) : "no-cache",
+    "cache-control": name.kind === "segment" ? segmentCaching(principal) : "no-cache",
   };
 }
 
-/** Caches that many share may only keep what anybody may read; who that is, a token says, so that none is told. */
-function segmentCaching({ authenticate }: ServerContext): string {
-  return `${authenticate === undefined ? "public" : "private"}, max-age=31536000, immutable`;
+/** Caches that many share may only keep what anybody may read: what was answered to someone without a token. */
+function segmentCaching({ anonymous }: Principal): string {
+  return `${anonymous === true ? "public" : "private"}, max-age=31536000, immutable`;
 }
 
 function rangeOf(request: Request, etag: string): WantedRange | undefined {

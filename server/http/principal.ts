@@ -17,6 +17,8 @@ export interface Principal {
   readonly name: string;
   /** When the rights end, milliseconds since 1970: long answers end with them. */
   readonly expiresAt?: number;
+  /** It showed no token: whatever it is answered, anybody would be, so that shared caches may keep it. */
+  readonly anonymous?: boolean;
   /** Must be cheap and synchronous: it is asked for every request, and for every line of a listing. */
   may(right: Right, subject: Subject): boolean;
 }
@@ -25,4 +27,4 @@ export interface Principal {
 export type Authenticate = (request: Request) => Promise<Principal>;
 
 /** What anonymous callers are when no authentication was set up. */
-export const everybody: Principal = { name: "everybody", may: () => true };
+export const everybody: Principal = { name: "everybody", anonymous: true, may: () => true };

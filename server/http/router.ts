@@ -47,7 +47,7 @@ export class Router {
     const { authenticate } = this.#context;
     if (authenticate === undefined) {
       return (
-        readFromMemory(this.#context, request, key) ??
+        readFromMemory(this.#context, everybody, request, key) ??
         readObject(this.#context, everybody, request, key).catch((error: unknown) =>
           this.#failed(error, request),
         )
@@ -62,7 +62,7 @@ export class Router {
     // By the volume alone: whoever has it by a tag or a fork takes the longer way.
     const volume = key.slice(8, 34);
     if (principal.may("read", { volume, tags: [] })) {
-      const answer = readFromMemory(context, request, key);
+      const answer = readFromMemory(context, principal, request, key);
       if (answer !== undefined) return answer;
     }
     return readObject(context, principal, request, key);

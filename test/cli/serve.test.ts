@@ -179,6 +179,32 @@ describe("over a directory", () => {
     expect((await readdir(at("cache"))).length).toBeGreaterThan(0);
   });
 
+  it("what anybody may read shared caches may keep, what a token shows they may not", async () => {
+    const store = at("large");
+    await writeFile(at("large.bin"), randomBytes(2_000_000));
+    await runJson(["import", at("large.bin"), "--tag", "shop", "--store", store]);
+    const keys = (await filesBelow(store)).map((file) => relative(store, file));
+    const key = keys.find((name) => name.includes("/segments/"));
+    const env = { PAGEFOLD_JWT_SECRET: randomBytes(24).toString("hex") };
+    const { url, stop } = await serve(["--store", store, "--public", "shop"], { env });
+    const { token } = await runJson<{ token: string }>(["token", "--right", "read:shop", "--expires", "1h"], {
+      env,
+    });
+    const caching = async (headers: Record<string, string>): Promise<string | null> =>
+      (await fetch(`${url}/${key}`, { headers: { range: "bytes=0-9", ...headers } })).headers.get(
+        "cache-control",
+      );
+    for (let i = 0; i < 2; i++) {
+      expect(await caching({})).toBe("public, max-age=31536000, immutable");
+      expect(await caching({ authorization: `Bearer ${token}` })).toBe(
+        "private, max-age=31536000, immutable",
+      );
+    }
+    const write = ["write", "shop", "--offset", "0", "--store", url];
+    expect(await failJson(write, { stdin: "x" })).toMatchObject({ code: "forbidden" });
+    expect((await stop()).code).toBe(0);
+  });
+
   it("tokens decide: read, write, nothing, and the log names their holders only", async () => {
     const secret = randomBytes(24).toString("hex");
     const file = at("secret");

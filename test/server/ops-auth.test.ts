@@ -241,8 +241,8 @@ describe("rights", () => {
 
   it("without a token are those of everybody; where there are none a token is asked for", async () => {
     const some = authenticator({ anonymous: [grantFor("read", volume), grantFor("read", "a")] });
-    const { name, may, account } = await some.identify(undefined);
-    expect([name, account]).toEqual(["anonymous", undefined]);
+    const { name, may, account, anonymous } = await some.identify(undefined);
+    expect([name, account, anonymous]).toEqual(["anonymous", undefined, true]);
     expect(may("read", { volume, tags: [] })).toBe(true);
     expect(may("write", { volume, tags: [] })).toBe(false);
     const error = await refusal(authenticator().authenticate(new Request("http://h/v1/tags")));

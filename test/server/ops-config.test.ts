@@ -66,6 +66,10 @@ describe("places", () => {
     expect(await gatherSettings({}, {})).toEqual({});
   });
 
+  it("what an orchestrator sets for a service of that name is no port", async () => {
+    expect(await gatherSettings({}, { PAGEFOLD_PORT: "tcp://10.0.0.7:80" })).toEqual({});
+  });
+
   it("secrets come from the environment by themselves", () => {
     const env = { PAGEFOLD_JWT_SECRET: "s", PAGEFOLD_PEER_TOKEN: "" };
     expect(secretsOf(env)).toEqual({ jwtSecret: "s" });

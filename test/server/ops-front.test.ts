@@ -2,6 +2,7 @@
 import { once } from "node:events";
 import { connect } from "node:net";
 import { describe, expect, it } from "vitest";
+import { isStream, keptBody } from "../../server/http/ops/write-response.ts";
 import { bodyOfParts } from "../../server/http/stream.ts";
 import { PagefoldError } from "../../src/base/errors.ts";
 import { MemoryObjectStore } from "../../src/remote/memory-store.ts";
@@ -89,6 +90,22 @@ describe("the log", () => {
 });
 
 describe("answers that are made while they are sent", () => {
+  it("are told from those in memory, which are sent as they are", async () => {
+    const bytes = Uint8Array.of(1, 2, 3);
+    // The adapter's own light Response is in place once a server listens.
+    await operated(hello);
+    const kept = new Response(bytes, { headers: { "content-type": "x/y" } });
+    expect(keptBody(kept)).toBe(bytes);
+    expect([isStream(kept), isStream(new Response("text")), isStream(new Response(null))]).toEqual([
+      false,
+      false,
+      false,
+    ]);
+    expect(isStream(new Response(new ReadableStream()))).toBe(true);
+    const real = new Response("x").clone();
+    expect([keptBody(real), isStream(real)]).toEqual([undefined, true]);
+  });
+
   it("arrive whole, and only as fast as they are read", async () => {
     let made = 0;
     const chunk = new Uint8Array(65_536).fill(7);
@@ -420,6 +437,8 @@ describe("health", () => {
     server.metrics.recorder.span("remote.get")(new Error("x"));
     server.metrics.recorder.count("server.cache.hit", 3);
     server.metrics.recorder.count("server.events.looks");
+    server.metrics.recorder.count("server.refused.not_found");
+    server.metrics.recorder.count("server.notices.sent");
     server.metrics.recorder.observe("server.events.lag_ms", 20);
     const { body, headers } = await ask(`${server.url}/metrics`);
     expect(headers["content-type"]).toContain("text/plain");
@@ -436,6 +455,8 @@ describe("health", () => {
       "pagefold_events_looks_total 1",
       "pagefold_events_lag_seconds_sum 0.02",
       "pagefold_subscribers 0",
+      'pagefold_refused_total{code="not_found"} 1',
+      'pagefold_notices_total{outcome="sent"} 1',
     ]) {
       expect(body).toContain(line);
     }

@@ -13,6 +13,8 @@ export const BEAT: Uint8Array = utf8.encode(": beat\n\n");
 export class CommitEvent {
   readonly volume: VolumeId;
   readonly lsn: Lsn;
+  /** When it was committed, by the clock of whoever did. */
+  readonly time: number;
   readonly #text: string;
   #alone: Uint8Array | undefined;
   #shared: Uint8Array | undefined;
@@ -21,6 +23,7 @@ export class CommitEvent {
   constructor({ header }: DecodedCommit, volume: VolumeId, object: Uint8Array | undefined) {
     this.volume = volume;
     this.lsn = header.lsn;
+    this.time = header.time;
     const data = {
       volume,
       lsn: header.lsn,

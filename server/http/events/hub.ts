@@ -239,7 +239,9 @@ export class EventHub {
     const events = next
       ? [ready]
       : await this.#between(await this.#parts.logs.volume(source.volume), source.lsn, to);
+    const { recorder, runtime } = this.#parts;
     for (const event of events) {
+      recorder.observe("server.events.lag_ms", Math.max(0, runtime.now() - event.time));
       for (const [stream, { live }] of source.subscribers) {
         if (live && (stream.places.get(source.volume) ?? event.lsn) < event.lsn) stream.tell(event);
       }

@@ -70,7 +70,10 @@ export class Authenticator {
       );
     }
     const grants = options.anonymous ?? [];
-    this.#anonymous = grants.length === 0 ? undefined : identityOf({ name: "anonymous" }, new Grants(grants));
+    this.#anonymous =
+      grants.length === 0
+        ? undefined
+        : identityOf({ name: "anonymous", anonymous: true }, new Grants(grants));
   }
 
   /** For `createServer`. */
@@ -164,10 +167,7 @@ function takeApart(token: string): {
   }
 }
 
-function identityOf(
-  who: { readonly name: string; readonly account?: string; readonly expiresAt?: number },
-  grants: Grants,
-): Identity {
+function identityOf(who: Omit<Identity, "may">, grants: Grants): Identity {
   return { ...who, may: (right: Right, subject: Subject) => grants.may(right, subject) };
 }
 

@@ -37,7 +37,7 @@ export async function gatherSettings(
   const fromFile = file === undefined ? {} : await readConfigFile(file);
   const given: Record<string, unknown> = {};
   for (const name of settingNames) {
-    const variable = env[variableOf(name)];
+    const variable = variableIn(env, name);
     if (flags[name] !== undefined) given[name] = parseSetting(name, flags[name], flagOf(name));
     // An empty variable is how a shell or a container says "not set".
     else if (variable !== undefined && variable !== "")
@@ -45,6 +45,12 @@ export async function gatherSettings(
     else if (fromFile[name] !== undefined) given[name] = fromFile[name];
   }
   return given as GivenSettings;
+}
+
+/** What a variable says. Orchestrators set PAGEFOLD_PORT=tcp://… for a service called pagefold: that is not meant for us. */
+function variableIn(env: Environment, name: SettingName): string | undefined {
+  const text = env[variableOf(name)];
+  return name === "port" && text?.startsWith("tcp://") ? undefined : text;
 }
 
 export async function readConfigFile(file: string): Promise<GivenSettings> {

@@ -136,10 +136,22 @@ const FAMILIES: readonly {
     help: "Duration of requests to the object store.",
   },
   {
+    pattern: /^server\.notices\.(sent|failed)$/,
+    name: "pagefold_notices_total",
+    label: "outcome",
+    help: "Notices to peers of commits made here.",
+  },
+  {
     pattern: /^server\.cache\.(hit|miss|disk_hit)$/,
     name: "pagefold_cache_reads_total",
     label: "outcome",
     help: "Reads of the server's cache: answered from memory, asked further, answered from disk.",
+  },
+  {
+    pattern: /^server\.refused\.(\w+)$/,
+    name: "pagefold_refused_total",
+    label: "code",
+    help: "Requests that were answered with a problem, by its code.",
   },
 ];
 
