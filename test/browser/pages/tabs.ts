@@ -221,3 +221,7 @@ let view: Awaited<ReturnType<WebDatabase["at"]>> | undefined;
 export async function queryView({ sql }: { sql: string }): Promise<SqlRow[]> {
   return (await view?.query(sql)) ?? [];
 }
+
+export async function persistStorage(): Promise<boolean> {
+  return open1().persistStorage();
+}
