@@ -13,19 +13,27 @@ import { checkOffset } from "../local/memory-block-file.ts";
 import { ChunkedBytes } from "./chunked-bytes.ts";
 import { IdbDatabase } from "./idb-database.ts";
 import { checkFileName } from "./names.ts";
-import { WriteBehind } from "./write-behind.ts";
+import { WriteBehind, type WriteBehindTarget } from "./write-behind.ts";
 
 /** What is expendable, pages of the cache say, is handed over so long after it was written. */
 const WRITE_DELAY_MS = 500;
 
+/** What the files need of their database; see IdbDatabase. */
+export interface BlockDatabase extends WriteBehindTarget {
+  readonly path: string;
+  load(prefix: string): Promise<[string, unknown][]>;
+  keys(prefix: string): Promise<string[]>;
+  close(): Promise<void>;
+}
+
 export class IdbBlockFileSystem implements BlockFileSystem {
   readonly name: string;
-  readonly #database: IdbDatabase;
+  readonly #database: BlockDatabase;
   readonly #behind: WriteBehind;
   readonly #open = new Map<string, IdbBlockFile | undefined>();
   #waits = false;
 
-  private constructor(database: IdbDatabase) {
+  constructor(database: BlockDatabase) {
     this.name = database.path;
     this.#database = database;
     this.#behind = new WriteBehind(database);

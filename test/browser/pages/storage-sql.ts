@@ -1,4 +1,6 @@
 /** Databases with local state in the browser, which the test's process drives step by step, since their page is reloaded, crashed or robbed of it. */
+import { IdbBlockFileSystem } from "../../../src/browser/idb-block-file.ts";
+import { deleteBrowserStorage } from "../../../src/browser/storage.ts";
 import { isPagefoldError } from "../../../src/index.ts";
 import { Database } from "../../../vfs/browser.ts";
 import type { DatabaseOptions, DatabaseStatus } from "../../../vfs/database.ts";
@@ -72,7 +74,39 @@ export async function commitUntilFull({ bytes }: { bytes: number }): Promise<{
   throw new Error("5000 commits, and the storage is not full");
 }
 
-/** What the browser says that the site uses, bytes. */
-export async function usage(): Promise<number> {
-  return (await navigator.storage.estimate()).usage ?? 0;
+/** Removes one file of a storage that nobody has open, as nothing should. */
+export async function removeFile({
+  name,
+  kind,
+  file,
+}: {
+  name: string;
+  kind: "opfs" | "indexeddb";
+  file: string;
+}): Promise<void> {
+  if (kind === "opfs") {
+    const folder = await (await navigator.storage.getDirectory()).getDirectoryHandle("pagefold");
+    await (await folder.getDirectoryHandle(name)).removeEntry(file);
+    return;
+  }
+  const files = await IdbBlockFileSystem.open(name);
+  await files.remove(file);
+  await files.close();
+}
+
+export async function deleteStorage({ name }: { name: string }): Promise<void> {
+  await deleteBrowserStorage(name);
+}
+
+/** How opening fails; null where it does not. */
+export async function failureOfOpen(
+  args: Parameters<typeof open>[0],
+): Promise<{ code: string; message: string } | null> {
+  try {
+    await open(args);
+    return null;
+  } catch (error) {
+    if (!isPagefoldError(error)) throw error;
+    return { code: error.code, message: error.message };
+  }
 }
