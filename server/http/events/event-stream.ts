@@ -16,6 +16,7 @@ export class EventStream {
   readonly #queueBytes: number;
   #controller: ReadableStreamDefaultController<Uint8Array<ArrayBuffer>> | undefined;
   #unread = 0;
+  #waiting: (() => void) | undefined;
 
   /** @param onEnd called once, whoever ends the stream */
   constructor(
@@ -33,6 +34,7 @@ export class EventStream {
         start: (controller) => {
           this.#controller = controller;
         },
+        pull: () => this.#wakeUp(),
         cancel: () => this.#ended(),
       },
       { highWaterMark: queueBytes, size: (chunk) => chunk.byteLength },
@@ -52,6 +54,19 @@ export class EventStream {
     } else {
       this.#send(idLine(this.places));
       this.#send(event.shared());
+    }
+  }
+
+  /** Resolves when the reader has taken half of what may wait, or is gone: for whoever has much to tell at once. */
+  async room(): Promise<void> {
+    while (this.#controller !== undefined && (this.#controller.desiredSize ?? 0) < this.#queueBytes / 2) {
+      await new Promise<void>((resolve) => {
+        const before = this.#waiting;
+        this.#waiting = () => {
+          before?.();
+          resolve();
+        };
+      });
     }
   }
 
@@ -97,9 +112,16 @@ export class EventStream {
     controller.enqueue(bytes as Uint8Array<ArrayBuffer>);
   }
 
+  #wakeUp(): void {
+    const waiting = this.#waiting;
+    this.#waiting = undefined;
+    waiting?.();
+  }
+
   #ended(): void {
     if (this.#controller === undefined) return;
     this.#controller = undefined;
     this.#onEnd(this);
+    this.#wakeUp();
   }
 }

@@ -159,6 +159,7 @@ export class EventHub {
         if (told === undefined || !stream.open) return;
         if (told >= source.lsn) break;
         for (const event of await this.#between(known, told, source.lsn)) {
+          await stream.room();
           if ((stream.places.get(volume) ?? event.lsn) < event.lsn) stream.tell(event);
         }
       }
