@@ -13,21 +13,22 @@ const sql = "SELECT name FROM users WHERE id = 12345";
 const frameBytes = 30_000;
 
 export async function browserRows() {
-  const chromium = await launch();
-  if ("unavailable" in chromium)
-    return [{ row: "cold point query, Chromium", skipped: chromium.unavailable }];
   const database = await socialDatabase();
   const folder = scratch();
   await run(process.execPath, [
     cli,
     "import",
     database,
+    "--tag",
     "social",
     "--store",
     join(folder, "store"),
     "--quiet",
   ]);
   await buildPages(join(folder, "pages"));
+  const chromium = await launch();
+  if ("unavailable" in chromium)
+    return [{ row: "cold point query, Chromium", skipped: chromium.unavailable }];
   const server = await startServer(join(folder, "store"));
   const site = await startSite({ folder: join(folder, "pages"), database, serverUrl: server.url });
   const onPage = async (work, ...args) => {

@@ -18,20 +18,21 @@ export async function peersRows() {
   const peers = installedPeers();
   if (peers.length === 0)
     return [{ row: "queries by HTTP, Chromium", skipped: "no peers: `npm run bench:setup` installs them" }];
-  const chromium = await launch();
-  if ("unavailable" in chromium) return [{ row: "queries by HTTP, Chromium", skipped: chromium.unavailable }];
   const database = await socialDatabase();
   const folder = scratch();
   await run(process.execPath, [
     cli,
     "import",
     database,
+    "--tag",
     "social",
     "--store",
     join(folder, "store"),
     "--quiet",
   ]);
   await buildPages(join(folder, "pages"));
+  const chromium = await launch();
+  if ("unavailable" in chromium) return [{ row: "queries by HTTP, Chromium", skipped: chromium.unavailable }];
   const server = await startServer(join(folder, "store"));
   const site = await startSite({ folder: join(folder, "pages"), database, serverUrl: server.url });
   try {

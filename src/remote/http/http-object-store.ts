@@ -269,7 +269,7 @@ export class HttpObjectStore implements ObjectStore {
     return this.#reading(what, signal, async () => {
       const listed: unknown = JSON.parse(await response.text());
       if (!Array.isArray(listed) || !listed.every(isListEntry))
-        throw new SyntaxError("the answer is no listing");
+        throw new TypeError("the answer is no listing");
       return listed.map(({ key, size }) => ({ key, size }));
     });
   }
