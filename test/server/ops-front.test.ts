@@ -1,5 +1,6 @@
 /** What every request meets around the routes: ids, logs, metrics, CORS, limits, patience, health, and the way down. */
 import { once } from "node:events";
+import { ServerResponse } from "node:http";
 import { connect } from "node:net";
 import { describe, expect, it } from "vitest";
 import { isStream, keptBody } from "../../server/http/ops/write-response.ts";
@@ -147,6 +148,21 @@ describe("answers that are made while they are sent", () => {
       code: "unavailable",
     });
     expect(await server.line(({ msg }) => msg === "request")).toMatchObject({ status: 200, cut: true });
+  });
+
+  it("that cannot be written are one request's trouble", async () => {
+    const server = await operated(hello);
+    const { writeHead } = ServerResponse.prototype;
+    ServerResponse.prototype.writeHead = () => {
+      throw new Error("no head");
+    };
+    try {
+      await expect(ask(`${server.url}/v1/tags`)).rejects.toThrow(/hang up|ECONNRESET|aborted/);
+    } finally {
+      ServerResponse.prototype.writeHead = writeHead;
+    }
+    expect(await server.line(({ level }) => level === "error")).toMatchObject({ error: "no head" });
+    expect((await ask(`${server.url}/v1/tags`)).body).toBe("hello");
   });
 
   it("end their source when the reader goes away", async () => {
@@ -391,6 +407,12 @@ describe("what is no request", () => {
     expect(nonsense).toContain("application/problem+json");
     const long = await speak(server.port, `GET / HTTP/1.1\r\nHost: a\r\nX: ${"y".repeat(20_000)}\r\n\r\n`);
     expect(long).toMatch(/^HTTP\/1\.1 431 /);
+    const whole = (host: string): string =>
+      `GET http://${host}/healthz HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n`;
+    expect(await speak(server.port, whole("localhost"))).toMatch(/^HTTP\/1\.1 200 [\s\S]*ok\n$/);
+    expect(await speak(server.port, whole("evil.example").replace("healthz", "v1"))).toMatch(
+      /^HTTP\/1\.1 403 /,
+    );
     const noHost = await speak(
       server.port,
       "GET /v1/tags HTTP/1.1\r\nHost: a b\r\nConnection: close\r\n\r\n",

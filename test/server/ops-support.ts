@@ -60,9 +60,10 @@ export async function operated(handler: Handler, options: OperatedOptions = {}):
     runtime,
     version: "1.2.3",
     routes: (authenticate) => ({
-      fetch: async (request) => {
+      fetch: (request) => {
         try {
-          return await handler(request, authenticate);
+          const response = handler(request, authenticate);
+          return response instanceof Promise ? response.catch((error) => problemResponse(error)) : response;
         } catch (error) {
           return problemResponse(error);
         }

@@ -47,7 +47,7 @@ export class Front {
   readonly #parts: FrontParts;
   readonly #active = new Set<RequestRecord>();
   readonly #newId: (given: unknown) => string;
-  readonly #toRoutes: (incoming: IncomingMessage, outgoing: ServerResponse) => void;
+  readonly #toRoutes: (incoming: IncomingMessage, outgoing: ServerResponse) => Promise<void>;
   #requests = 0;
   #subscribers = 0;
   #leaving = false;
@@ -99,6 +99,7 @@ export class Front {
     this.#active.add(record);
     if (isEvents) this.#subscribers++;
     else this.#requests++;
+    outgoing.on("error", this.#wireFailed);
     outgoing.on("close", () => {
       this.#active.delete(record);
       if (isEvents) this.#subscribers--;
@@ -120,12 +121,15 @@ export class Front {
       incoming.once("end", () => {
         record.receivedAt = this.#parts.runtime.monotonic();
       });
-    this.#toRoutes(incoming, outgoing);
+    this.#toRoutes(incoming, outgoing).catch((error: unknown) => {
+      this.#wireFailed(error);
+      outgoing.destroy();
+    });
   }
 
   #record(incoming: IncomingMessage, outgoing: ServerResponse): RequestRecord {
     const { routes, runtime, trustedProxies, basePath } = this.#parts;
-    const url = incoming.url ?? "/";
+    const url = targetPath(incoming.url ?? "/");
     const mark = url.indexOf("?");
     const path = mark === -1 ? url : url.slice(0, mark);
     const inner = basePath !== "" && path.startsWith(`${basePath}/`) ? path.slice(basePath.length) : path;
@@ -242,6 +246,11 @@ export class Front {
     );
   }
 
+  /** An answer that could not be written: one request's trouble, never the end of the process. */
+  readonly #wireFailed = (error: unknown): void => {
+    this.#parts.log.logger.error(errorFields(error), "an answer could not be written");
+  };
+
   #failed(error: unknown): Response {
     if (error instanceof RequestError) {
       return problemResponse(new HttpError(400, "invalid", "the request's address or Host cannot be read"));
@@ -249,6 +258,13 @@ export class Front {
     this.#parts.log.logger.error(errorFields(error), "the server failed");
     return problemResponse(error);
   }
+}
+
+/** What is asked for; a proxy may write the whole address. */
+function targetPath(target: string): string {
+  if (target.startsWith("/") || !URL.canParse(target)) return target;
+  const { pathname, search } = new URL(target);
+  return pathname + search;
 }
 
 /** Whether nothing of the request is still to come. */

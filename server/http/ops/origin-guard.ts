@@ -17,8 +17,10 @@ export class OriginGuard {
   }
 
   /** Why a request is not let through, undefined where it is. */
-  problem({ headers, method }: IncomingMessage): string | undefined {
-    const host = (headers.host ?? "").toLowerCase();
+  problem({ headers, method, url = "" }: IncomingMessage): string | undefined {
+    // A target that is a whole address counts more than `Host`.
+    const target = !url.startsWith("/") && URL.canParse(url) ? new URL(url).host : undefined;
+    const host = (target ?? headers.host ?? "").toLowerCase();
     const name = host.replace(/:\d*$/, "");
     if (isLoopback(this.#host) && !isLoopback(name) && name !== this.#host) {
       return "this server is open to its own machine only, by the name localhost; give it tokens to be reached by another";
