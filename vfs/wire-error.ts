@@ -1,5 +1,5 @@
 /** Errors as plain data, for message ports and shared memory: a PagefoldError arrives as the same PagefoldError. */
-import { type ErrorCode, PagefoldError } from "../src/base/errors.ts";
+import { type ErrorCode, isPagefoldError, PagefoldError } from "../src/base/errors.ts";
 
 export interface WireError {
   /** Absent for what is no PagefoldError: somebody's bug. */
@@ -20,7 +20,7 @@ export function toWireError(error: unknown, depth = 0): WireError {
   const { name, message } = error;
   const cause =
     error.cause === undefined || depth >= MAX_DEPTH ? {} : { cause: toWireError(error.cause, depth + 1) };
-  if (!(error instanceof PagefoldError)) return { name, message, ...cause };
+  if (!isPagefoldError(error)) return { name, message, ...cause };
   return {
     name,
     message,

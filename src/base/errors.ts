@@ -67,9 +67,13 @@ export class PagefoldError extends Error {
   }
 }
 
-/** Whether `e` is a PagefoldError, and, where codes are named, one of those. */
+/**
+ * Whether `e` is a PagefoldError, and, where codes are named, one of those. Also one of another copy of this library: an application may have a bundle of
+ * it beside the modules, and hand an object store of the one to a database of the other.
+ */
 export function isPagefoldError(e: unknown, ...codes: ErrorCode[]): e is PagefoldError {
-  return e instanceof PagefoldError && (codes.length === 0 || codes.includes(e.code));
+  const isOne = e instanceof PagefoldError || (e instanceof Error && e.name === "PagefoldError");
+  return isOne && (codes.length === 0 || codes.includes((e as PagefoldError).code));
 }
 
 /** The error of an operation whose `signal` fired. */

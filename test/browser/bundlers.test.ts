@@ -107,6 +107,47 @@ describe("pagefold/browser", () => {
     await runAt(context, `${site.origin}/plain/index.html`);
   });
 
+  it("loads nothing to read but the entry, the worker, and what these begin with", async (context) => {
+    needsBuild(context);
+    const { folder } = application({
+      "main.js": APPLICATION("./pagefold/pagefold.js"),
+      "index.html": PAGE("./main.js"),
+    });
+    serveFolder(site, folder, "/read");
+    serveFolder(site, join(folder, "node_modules/pagefold/dist/browser"), "/read/pagefold");
+    const browser = await requireChromium(context);
+    const { page } = await browser.open(`${site.origin}/read/index.html`);
+    await page.waitForFunction(() => document.title === "ready");
+    const loaded: string[] = [];
+    // Those of the worker, too; the page's own are in its timeline.
+    page.on("request", (request) => loaded.push(request.url()));
+    await page.evaluate(
+      (space) =>
+        (globalThis as unknown as { run(space: string, options: object): Promise<unknown> }).run(space, {
+          readOnly: true,
+        }),
+      `imported-bundlers-${++spaces}`,
+    );
+    const own = await page.evaluate(() => performance.getEntriesByType("resource").map(({ name }) => name));
+    const names = [...loaded, ...own]
+      .filter((url) => url.includes("/read/pagefold/"))
+      .map(
+        (url) =>
+          url
+            .split("/")
+            .at(-1)
+            ?.replace(/-[\w-]{8}\.js$/, "-*.js") ?? "",
+      );
+    expect([...new Set(names)].sort()).toEqual([
+      "base-*.js",
+      "bytes-*.js",
+      "pagefold.js",
+      "sql-worker-browser.js",
+      "sqlite3.wasm",
+    ]);
+    await page.close();
+  });
+
   it("works when Vite has built the application", async (context) => {
     needsBuild(context);
     const { folder } = application({

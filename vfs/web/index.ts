@@ -13,6 +13,26 @@ export {
 } from "../../src/remote/http/http-object-store.ts";
 export type { ObjectStore } from "../../src/remote/object-store.ts";
 export { Database } from "../browser.ts";
+export type {
+  CallOptions,
+  DatabaseAt,
+  DatabaseEvents,
+  DatabaseOptions,
+  DatabaseStatus,
+  DatabaseTransaction,
+  ExecResult,
+  LocalCommit,
+  PushOptions,
+  PushResult,
+  QueryResult,
+  QueryStats,
+  Replay,
+  ScriptResult,
+  SqlParameter,
+  SqlParameters,
+  SqlRow,
+  SqlValue,
+} from "../exports.ts";
 export { type OpenDatabaseOptions, openDatabase, type StorageKind } from "./open-database.ts";
 export {
   deleteBrowserStorage,
