@@ -195,12 +195,15 @@ describe("the tab that leads", () => {
     await closeAll(opened);
   });
 
-  for (const [how, end] of [
-    ["is closed", (tab: Tab) => tab.close()],
-    ["crashes", crash],
+  for (const [how, end, kind] of [
+    ["is closed", (tab: Tab) => tab.close(), "opfs"],
+    ["crashes", crash, "opfs"],
+    ["is closed", (tab: Tab) => tab.close(), "indexeddb"],
+    ["crashes", crash, "indexeddb"],
   ] as const) {
-    it(`${how} in the middle of writes: every acknowledged commit is there, exactly once`, async (context) => {
-      const { space, opened } = await openTabs(context, 3);
+    it(`${how} in the middle of writes (${kind}): every acknowledged commit is there, exactly once`, async (context) => {
+      const storage = { name: `${kind}-${freshSpace()}`, kind };
+      const { space, opened } = await openTabs(context, 3, { storage });
       const [leader, one, two] = pagesOf(opened);
       await leader.writeOn({ by: "leader" });
       await one.writeOn({ by: "one" });
