@@ -10,7 +10,7 @@ import type { Runtime } from "../../../src/base/runtime.ts";
 import { HttpError, PROBLEM_TYPE, problemOf, problemResponse, statusOf } from "../problem.ts";
 import { clientAddress } from "./address.ts";
 import type { Cors } from "./cors.ts";
-import { errorFields, redactedQuery, type ServerLog, shortPath } from "./log.ts";
+import { errorFields, type RequestLine, redactedQuery, type ServerLog, shortPath } from "./log.ts";
 import type { Metrics } from "./metrics.ts";
 import type { OriginGuard } from "./origin-guard.ts";
 import { RequestRecord, recordOf, requestIds, tieRecord } from "./request-record.ts";
@@ -227,23 +227,7 @@ export class Front {
     const { logger } = this.#parts.log;
     const level = status >= 500 ? "warn" : isQuiet ? "debug" : "info";
     if (!logger.isLevelEnabled(level)) return;
-    const query = redactedQuery(record.query);
-    logger[level](
-      {
-        id: record.id,
-        method: record.method,
-        route,
-        path: shortPath(record.path),
-        ...(query === undefined ? {} : { query }),
-        status,
-        ms: Math.round(ms * 10) / 10,
-        bytes: record.bytes,
-        ...(record.principal === undefined ? {} : { principal: record.principal.name }),
-        address: record.address,
-        ...(cut ? { cut } : {}),
-      },
-      "request",
-    );
+    logger[level](lineOf(record, { status, ms, cut }), "request");
   }
 
   /** An answer that could not be written: one request's trouble, never the end of the process. */
@@ -258,6 +242,28 @@ export class Front {
     this.#parts.log.logger.error(errorFields(error), "the server failed");
     return problemResponse(error);
   }
+}
+
+function lineOf(
+  record: RequestRecord,
+  { status, ms, cut }: { readonly status: number; readonly ms: number; readonly cut: boolean },
+): RequestLine {
+  const { id, method, route, path, bytes, address, principal } = record;
+  const line: RequestLine = {
+    id,
+    method,
+    route,
+    path: shortPath(path),
+    status,
+    ms: Math.round(ms * 10) / 10,
+    bytes,
+    address,
+  };
+  const query = redactedQuery(record.query);
+  if (query !== undefined) line.query = query;
+  if (principal !== undefined) line.principal = principal.name;
+  if (cut) line.cut = true;
+  return line;
 }
 
 /** What is asked for; a proxy may write the whole address. */

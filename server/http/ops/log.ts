@@ -65,14 +65,14 @@ export interface RequestLine {
   readonly method: string;
   readonly route: string;
   readonly path: string;
-  readonly query?: string;
+  query?: string;
   readonly status: number;
   readonly ms: number;
   readonly bytes: number;
-  readonly principal?: string;
+  principal?: string;
   readonly address: string;
   /** The client left, or was cut off, before the answer was through. */
-  readonly cut?: true;
+  cut?: true;
 }
 
 /** The parameters of docs/protocol.md; what stands in any other may be a token that someone put into a URL. */
