@@ -19,6 +19,7 @@ import {
 } from "../../src/format/keys.ts";
 import { type BundleEntry, encodeBundle } from "../../src/remote/http/bundle-codec.ts";
 import { PageStore } from "../../src/store/page-store.ts";
+import type { Snapshot } from "../../src/volume/snapshot.ts";
 import type { ServerContext } from "./context.ts";
 import type { KnownVolume } from "./volume-logs.ts";
 import { RecordingStore } from "./volumes/recording-store.ts";
@@ -28,6 +29,9 @@ import { readSchema } from "./volumes/schema-pages.ts";
 const WHOLE_COMMIT_BYTES = 262_144;
 /** Read indexes that come along unasked, together. */
 const INDEX_BYTES = 65_536;
+/** Commits whose headers come along because much was written by them, and how much of each a client asks for. */
+const MAIN_WRITERS = 4;
+const COMMIT_GUESS = 16_384;
 /** Page bytes that the engine may keep while it is watched. */
 const ENGINE_BYTES = 4 * 2 ** 20;
 
@@ -132,6 +136,10 @@ async function watchOpening(
     const snapshot = volume.snapshot();
     try {
       const { pageSize, pageCount } = snapshot;
+      for (const lsn of mainWriters(snapshot)) {
+        const key = commitKey(context.logs.directory(known).volumeOf(lsn), lsn);
+        await recording.get(key, { range: { offset: 0, length: COMMIT_GUESS }, signal });
+      }
       await readSchema(pageCount, (page) => snapshot.read((page - 1) * pageSize, pageSize, { signal }));
     } catch (error) {
       // Damage that the client will meet, and be told of, when it reads that page; the volume opens all the same.
@@ -144,6 +152,18 @@ async function watchOpening(
   }
   const entries = await recording.entries();
   return within(settings.openBytes, [...entries, ...(await indexEntries(context, entries, signal))]);
+}
+
+/** The commits that wrote most of what a state shows: nearly every read goes through one of them. */
+function mainWriters({ table, pageCount }: Snapshot): Lsn[] {
+  const pages = new Map<Lsn, number>();
+  for (const { first, last, value } of table.runs(1, pageCount)) {
+    if (value > 0) pages.set(value as Lsn, (pages.get(value as Lsn) ?? 0) + last - first + 1);
+  }
+  return [...pages]
+    .sort((a, b) => b[1] - a[1])
+    .slice(0, MAIN_WRITERS)
+    .map(([lsn]) => lsn);
 }
 
 /** Read indexes of segments that the commits at hand name, as far as they are small: the next reads need them. */
