@@ -3,14 +3,19 @@
  * and when the browser has frozen it.
  */
 import { beforeAll, describe, expect, it } from "vitest";
+import { SUM } from "./pages/sql-run.ts";
 import type * as tabs from "./pages/tabs.ts";
-import { type Tab, type TestContext, useBrowser } from "./run-in-page.ts";
+import { type BrowserSite, type Tab, type TestContext, useBrowser } from "./run-in-page.ts";
 import { requireChromium } from "./shared-chromium.ts";
 import { queryWithPlainSqlite, serveSqlCases, sqlScripts } from "./sql-site.ts";
 
 const browser = useBrowser({ pages: ["tabs"], scripts: sqlScripts });
 
-beforeAll(async () => serveSqlCases(await browser.site()));
+const isolated = useBrowser({ pages: ["tabs"], scripts: sqlScripts, isolated: true });
+
+beforeAll(async () => {
+  for (const each of [browser, isolated]) await serveSqlCases(await each.site());
+});
 
 let spaces = 0;
 const freshSpace = (): string => `tabs-${++spaces}`;
@@ -23,8 +28,12 @@ interface Opened {
   readonly page: Page;
 }
 
-async function openTab(context: TestContext, options: tabs.OpenArguments): Promise<Opened> {
-  const tab = await browser.open(context);
+async function openTab(
+  context: TestContext,
+  options: tabs.OpenArguments,
+  site: BrowserSite = browser,
+): Promise<Opened> {
+  const tab = await site.open(context);
   const page = moduleOf(tab) as Page;
   await page.open(options);
   return { tab, page };
@@ -334,6 +343,41 @@ describe("the tab that leads", () => {
     await closeAll(opened);
   });
 });
+
+for (const { bridge, site } of [
+  { bridge: "shared-memory", site: isolated },
+  { bridge: "sync-xhr", site: browser },
+] as const) {
+  describe(`over the ${bridge} bridge, which stops the thread that all tabs share`, () => {
+    it("tabs read, fault, and wait for one another's transactions", async (context) => {
+      const space = `imported-${freshSpace()}`;
+      const options = { space, tag: "words", create: false, bridge };
+      const one = await openTab(context, options, site);
+      const two = await openTab(context, options, site);
+      expect(await two.page.status()).toMatchObject({ tab: "follower", bridge });
+      const sums = [one, two, one, two].map(({ page }) =>
+        page.query({ sql: "SELECT sum(n) AS s FROM words" }),
+      );
+      for (const rows of await Promise.all(sums)) expect(rows).toEqual([{ s: SUM }]);
+      for (const [holder, waiter] of [
+        [one, two],
+        [two, one],
+      ] as const) {
+        await holder.page.beginTransaction({ sql: "UPDATE words SET n = n + 1 WHERE id = 1" });
+        await waiter.page.start({ name: "write", sql: "UPDATE words SET n = n + 1 WHERE id = 2" });
+        // The thread that runs both is free meanwhile.
+        expect(await waiter.page.status()).toMatchObject({ inTransaction: false });
+        expect(await holder.page.finish({})).toBe("done");
+        expect(await waiter.page.outcomeOf({ name: "write" })).toBe("done");
+      }
+      expect(await one.page.query({ sql: "SELECT sum(n) AS s FROM words" })).toEqual([{ s: SUM + 4 }]);
+      await one.tab.close();
+      expect(await two.page.query({ sql: "SELECT sum(n) AS s FROM words" })).toEqual([{ s: SUM + 4 }]);
+      expect(await two.page.status()).toMatchObject({ tab: "leader", bridge });
+      await two.tab.close();
+    });
+  });
+}
 
 describe("what tabs do not share", () => {
   it("memory: each tab is on its own", async (context) => {
