@@ -86,7 +86,9 @@ export async function deleteVolume(
     },
   };
   const manifest = await store.get(manifestKey(volume), deletion.signal);
-  if (manifest === undefined && (await store.list(volumePrefix(volume), { limit: 1 })).length === 0) {
+  await refuseForForks(deletion);
+  const pins = await ownPins(deletion, manifest);
+  if (manifest === undefined && pins.length === 0 && (await isGone(deletion))) {
     throw new PagefoldError(
       "not_found",
       `there is no volume ${volume} in ${store.url}; nothing was deleted`,
@@ -95,13 +97,15 @@ export async function deleteVolume(
       },
     );
   }
-  await refuseForForks(deletion);
-  const pins = await ownPins(deletion, manifest);
   const tags = await untagAll(deletion);
   if (manifest !== undefined) await deleteManifest(deletion, manifest);
   await deleteRest(deletion);
   await deleteKeys(deletion, pins);
   return { tags, objects };
+}
+
+async function isGone({ store, volume, signal }: Deletion): Promise<boolean> {
+  return (await store.list(volumePrefix(volume), { limit: 1, ...signal })).length === 0;
 }
 
 async function refuseForForks({ store, volume, signal }: Deletion): Promise<void> {
