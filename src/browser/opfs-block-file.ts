@@ -35,6 +35,7 @@ export interface OpfsOptions {
 }
 
 const POLL_MS = 20;
+const REOPEN_PATIENCE_MS = 3000;
 
 /** The files of one OPFS directory. */
 export class OpfsBlockFileSystem implements BlockFileSystem {
@@ -58,9 +59,9 @@ export class OpfsBlockFileSystem implements BlockFileSystem {
     }
     this.#open.add(name);
     try {
-      const reopen = () => this.#handle(name, path);
-      return new OpfsBlockFile(path, await reopen(), {
-        reopen,
+      return new OpfsBlockFile(path, await this.#handle(name, path, this.#patienceMs), {
+        // The browser may take a moment to notice that the handle before was closed.
+        reopen: () => this.#handle(name, path, REOPEN_PATIENCE_MS),
         exists: () => this.exists(name),
         onClose: () => this.#open.delete(name),
       });
@@ -103,7 +104,7 @@ export class OpfsBlockFileSystem implements BlockFileSystem {
     }
   }
 
-  async #handle(name: string, path: string): Promise<SyncAccessHandle> {
+  async #handle(name: string, path: string, patienceMs: number): Promise<SyncAccessHandle> {
     const file = (await this.#directory.getFileHandle(name, { create: true })) as SyncFileHandle;
     if (file.createSyncAccessHandle === undefined) throw noSyncHandles(path);
     const start = systemRuntime.monotonic();
@@ -112,7 +113,7 @@ export class OpfsBlockFileSystem implements BlockFileSystem {
         return await file.createSyncAccessHandle();
       } catch (e) {
         const waited = systemRuntime.monotonic() - start;
-        if (domNameOf(e) !== "NoModificationAllowedError" || waited >= this.#patienceMs) throw e;
+        if (domNameOf(e) !== "NoModificationAllowedError" || waited >= patienceMs) throw e;
       }
       await systemRuntime.sleep(POLL_MS);
     }

@@ -9,6 +9,7 @@ import { freshName, subjectOf, withStorage } from "./storage-subject.ts";
 export function suite(api: TestApi): void {
   const { it } = api;
   blockFileContract(api, "opfs", () => subjectOf("opfs"));
+  withoutLocks(api);
 
   it("a handle that another owner holds is busy, with what to do", async () => {
     await withStorage({ name: freshName() }, async ({ files }) => {
@@ -49,6 +50,44 @@ export function suite(api: TestApi): void {
       for (const back of restore) back();
     }
   });
+}
+
+/** A browser, or a page of plain `http:`, without Web Locks. */
+function withoutLocks(api: TestApi): void {
+  const { it } = api;
+  const alone = async (work: () => Promise<void>) => {
+    Object.defineProperty(navigator, "locks", { value: undefined, configurable: true });
+    try {
+      await work();
+    } finally {
+      Reflect.deleteProperty(navigator, "locks");
+    }
+  };
+
+  it("without Web Locks the handles of OPFS keep a second owner out", () =>
+    alone(async () => {
+      const name = freshName();
+      const first = await openBrowserStorage({ name, kind: "opfs" });
+      await failure(openBrowserStorage({ name, waitMs: 0 }), "busy");
+      const waiting = openBrowserStorage({ name, waitMs: 60_000 });
+      await first.release();
+      await (await waiting).release();
+    }));
+
+  it("without Web Locks a second owner of IndexedDB takes over, and the first is told", () =>
+    alone(async () => {
+      const name = freshName();
+      const first = await openBrowserStorage({ name, kind: "indexeddb" });
+      const file = await first.files.open("log");
+      const second = await openBrowserStorage({ name, kind: "indexeddb" });
+      file.writeAt(0, Uint8Array.of(1));
+      file.flush();
+      await failure(file.durable(), "busy");
+      await file.close();
+      await first.release();
+      equal(await second.files.exists("log"), false);
+      await second.release();
+    }));
 }
 
 /** Answers how to put the method back. */
