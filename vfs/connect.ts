@@ -17,7 +17,7 @@ import type { SessionClient, SessionEvent } from "./session/protocol.ts";
 import { canSuspend } from "./sqlite/thunks.ts";
 import { unreachableStore } from "./unreachable-store.ts";
 import { WorkerClient } from "./worker/client.ts";
-import type { Platform, StoreAddress } from "./worker/launch.ts";
+import type { Platform, SqlWorker, StoreAddress } from "./worker/launch.ts";
 
 /**
  * A store by its URL; an object store that is open, which stays open; or a page store that is open, which stays open: then SQL runs on the
@@ -66,6 +66,12 @@ export interface AttachedSession extends SessionClient {
   listen(names: readonly SessionEvent["name"][]): void;
 }
 
+/** A store, and what ends it where it is ours. */
+interface Held {
+  readonly store: ObjectStore;
+  readonly release: () => Promise<void>;
+}
+
 interface Opening {
   readonly platform: Platform;
   readonly request: EngineRequest;
@@ -74,10 +80,13 @@ interface Opening {
   readonly onEvent: (event: SessionEvent) => void;
 }
 
-/** @throws `not_found` (no such volume), `invalid` (it holds no database), `unavailable`, `busy` (the local directory is in use) */
+/**
+ * @param store or the promise of an object store, which stays open: the worker is started meanwhile
+ * @throws `not_found` (no such volume), `invalid` (it holds no database), `unavailable`, `busy` (the local directory is in use)
+ */
 export async function connect(
   platform: Platform,
-  store: DatabaseStore,
+  store: DatabaseStore | Promise<ObjectStore>,
   name: string,
   options: ConnectOptions,
 ): Promise<Connected> {
@@ -92,12 +101,14 @@ export async function connect(
   };
   const counted = new MemoryRecorder();
   const meter = teeRecorder(counted, recorder);
-  const held = isPageStore(store) ? undefined : await holdStore(platform, store, name, options);
+  const worker = isPageStore(store) || options.worker === false ? undefined : launch(platform, options);
+  let held: Held | undefined;
   try {
+    if (!isPageStore(store)) held = await holdStore(platform, store, name, options);
     const client =
-      held === undefined || options.worker === false
-        ? await openHere(opening, store, held && keptOpen(withMetrics(held.store, counted)))
-        : await openInWorker(opening, withMetrics(held.store, meter), meter);
+      held === undefined || worker === undefined
+        ? await openHere(opening, store as PageStore, held && keptOpen(withMetrics(held.store, counted)))
+        : await openInWorker(opening, worker, withMetrics(held.store, meter), meter);
     return {
       client,
       recorder,
@@ -124,9 +135,17 @@ export async function connect(
       },
     };
   } catch (error) {
+    await worker?.terminate();
     await held?.release();
     throw error;
   }
+}
+
+/** Starts the worker; how it ends is told to whoever asks, also where that was before. */
+function launch(platform: Platform, { workerUrl }: ConnectOptions): SqlWorker {
+  const worker = platform.launchWorker(workerUrl === undefined ? undefined : new URL(workerUrl));
+  const ended = new Promise<unknown>((resolve) => worker.onEnd(resolve));
+  return { ...worker, onEnd: (listener) => void ended.then(listener) };
 }
 
 async function attachTo(
@@ -154,7 +173,7 @@ function listenTo(client: SessionClient, names: readonly SessionEvent["name"][])
 }
 
 /** By its shape: the class is loaded only where SQL runs on the caller's thread. */
-function isPageStore(store: DatabaseStore): store is PageStore {
+function isPageStore(store: DatabaseStore | Promise<ObjectStore>): store is PageStore {
   return typeof store === "object" && "createVolume" in store;
 }
 
@@ -166,7 +185,7 @@ function keptOpen(store: ObjectStore): ObjectStore {
 /** The engine counts what the caller's recorder gets; `metered` counts what the database says that it has cost. */
 async function openHere(
   { platform, request, settings, options, onEvent }: Opening,
-  store: DatabaseStore,
+  store: PageStore,
   metered: ObjectStore | undefined,
 ): Promise<LocalClient> {
   const { signal, bridge = canSuspend() ? "jspi" : "resident-only" } = options;
@@ -179,25 +198,24 @@ async function openHere(
   const { LocalClient } = await loadPart(() => import("./session/local-client.ts"));
   const engine: EngineParts =
     metered === undefined
-      ? { store: store as PageStore, keepOpen: true }
+      ? { store, keepOpen: true }
       : await platform.openEngine(request, { remote: metered, recorder: options.recorder ?? noopRecorder });
   return LocalClient.open({ engine, bridge, request, settings, onEvent, signal });
 }
 
 async function openInWorker(
-  { platform, request, settings, options, onEvent }: Opening,
+  { request, settings, options, onEvent }: Opening,
+  worker: SqlWorker,
   store: ObjectStore,
   meter: Recorder,
 ): Promise<WorkerClient> {
-  const { workerUrl, concurrency, faultTimeoutMs, signal } = options;
+  const { concurrency, faultTimeoutMs, signal } = options;
   const bridge = options.bridge ?? bestBridge(store);
   checkBridge(bridge, store);
-  // Before the worker is started, whose end nobody would hear meanwhile.
   const serveRanges =
     bridge === "shared-memory"
       ? (await loadPart(() => import("./bridge/serve-ranges.ts"))).serveRanges
       : undefined;
-  const worker = platform.launchWorker(workerUrl === undefined ? undefined : new URL(workerUrl));
   const bell = canShareMemory() ? new Bell() : undefined;
   const control = new MessageChannel();
   const storeChannel = new MessageChannel();
@@ -303,10 +321,11 @@ function costOf(counted: MemoryRecorder): { readonly requests: number; readonly 
 
 async function holdStore(
   platform: Platform,
-  store: string | StoreAddress | ObjectStore,
+  store: string | StoreAddress | ObjectStore | Promise<ObjectStore>,
   name: string,
   options: ConnectOptions,
-): Promise<{ readonly store: ObjectStore; readonly release: () => Promise<void> }> {
+): Promise<Held> {
+  if (store instanceof Promise) return { store: await store, release: async () => {} };
   if (typeof store === "object" && "get" in store) return { store, release: async () => {} };
   const address = typeof store === "string" ? { url: store } : store;
   try {

@@ -16,7 +16,7 @@ afterAll(() => folder.remove());
 async function put(name: string, byte: number): Promise<void> {
   const source = join(folder.path, `${name}.bin`);
   await writeFile(source, Buffer.alloc(10_000, byte));
-  await runJson(["import", source, name, ...store]);
+  await runJson(["import", source, "--tag", name, ...store]);
 }
 
 describe("pagefold follow", () => {

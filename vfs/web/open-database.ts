@@ -106,13 +106,15 @@ async function openHere(
   more: { readonly signal?: AbortSignal } = {},
 ): Promise<Connected> {
   const settings = { ...connectOptions(options), ...more };
-  const store = await openStore(url, options, place !== undefined, settings.signal);
+  const opening = openStore(url, options, place !== undefined, settings.signal);
+  // Its failure is told by `connect`.
+  const close = (): Promise<void> => opening.then((store) => store.close()).catch(() => {});
   try {
     const local = place === undefined ? {} : { local: { path: place.name, kind: place.kind } };
-    const connected = await connect(browserPlatform, store, options.tag, { ...settings, ...local });
-    return options.store === undefined ? closingAlso(connected, store) : connected;
+    const connected = await connect(browserPlatform, opening, options.tag, { ...settings, ...local });
+    return options.store === undefined ? closingAlso(connected, close) : connected;
   } catch (error) {
-    if (options.store === undefined) await store.close();
+    if (options.store === undefined) await close();
     throw error;
   }
 }
@@ -140,14 +142,14 @@ async function openStore(
   }
 }
 
-function closingAlso(connected: Connected, store: ObjectStore): Connected {
+function closingAlso(connected: Connected, close: () => Promise<void>): Connected {
   return {
     ...connected,
     close: async () => {
       try {
         await connected.close();
       } finally {
-        await store.close();
+        await close();
       }
     },
   };

@@ -3,7 +3,7 @@
  * in. The thread is ended by the other side, once it has the reply to `close` or to an `open` that failed: the end of a thread may overtake its last
  * message.
  */
-import sqlite3InitModule from "@sqlite.org/sqlite-wasm";
+import sqlite3InitModule, { type Sqlite3Static } from "@sqlite.org/sqlite-wasm";
 import { abortedError, PagefoldError } from "../../src/base/errors.ts";
 import { MemoryRecorder } from "../../src/base/recorder.ts";
 import type { ObjectStore } from "../../src/remote/object-store.ts";
@@ -22,6 +22,18 @@ import type { ControlMessage, WorkerMessage, WorkerSetup } from "./messages.ts";
 const NO_STORAGE_OF_ITS_OWN = {
   vfs: { kvvfs: true, opfs: true, "opfs-vfs": true, "opfs-sahpool": true, "opfs-wl": true },
 };
+
+/** Starts SQLite. This thread is ours alone: nobody else starts one here. It takes the setting away each time. */
+function startSqlite(): Promise<Sqlite3Static> {
+  Object.assign(globalThis, { sqlite3ApiConfig: { disable: NO_STORAGE_OF_ITS_OWN } });
+  const starting = sqlite3InitModule();
+  // Where the engine fails first, nobody looks at this one.
+  starting.catch(() => {});
+  return starting;
+}
+
+/** The first session's, started with the thread. */
+let first: Promise<Sqlite3Static> | undefined = startSqlite();
 
 /** Serves the control port. */
 export function serveSession(setup: WorkerSetup, openEngine: OpenEngine): void {
@@ -114,11 +126,8 @@ class SessionServer {
     const { engine: request, settings, control } = this.#setup;
     const { remote, openEngine } = this.#context;
     this.#flagsWork = flag !== undefined && new BlobFlagReader(flag).works;
-    // This thread is ours alone: nobody else starts SQLite here. It takes the setting away each time.
-    Object.assign(globalThis, { sqlite3ApiConfig: { disable: NO_STORAGE_OF_ITS_OWN } });
-    const loading = sqlite3InitModule();
-    // Where the engine fails first, nobody looks at this one.
-    loading.catch(() => {});
+    const loading = first ?? startSqlite();
+    first = undefined;
     const engine = await openEngine(request, this.#recorder);
     this.#engine = engine;
     this.#session = await Session.open(
