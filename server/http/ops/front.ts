@@ -7,8 +7,9 @@ import { getRequestListener, RequestError } from "@hono/node-server";
 import { RESPONSE_ALREADY_SENT } from "@hono/node-server/utils/response";
 import { PagefoldError } from "../../../src/base/errors.ts";
 import type { Runtime } from "../../../src/base/runtime.ts";
-import { HttpError, PROBLEM_TYPE, problemOf, problemResponse, statusOf } from "../problem.ts";
+import { HttpError, problemOf, problemResponse } from "../problem.ts";
 import { clientAddress } from "./address.ts";
+import { answerProblem, writeProblemHead } from "./answer-problem.ts";
 import type { Cors } from "./cors.ts";
 import { errorFields, type RequestLine, redactedQuery, type ServerLog, shortPath } from "./log.ts";
 import type { Metrics } from "./metrics.ts";
@@ -39,7 +40,6 @@ export interface FrontParts {
   readonly requestTimeoutMs: number;
 }
 
-const BUSY_SECONDS = "1";
 const SWEEP_MS = 1000;
 
 export class Front {
@@ -113,7 +113,7 @@ export class Front {
     if (this.#parts.cors.preflight(incoming, outgoing)) return;
     const refusal = isQuiet ? undefined : this.#refusal(incoming, record, isEvents);
     if (refusal !== undefined) {
-      answerProblem(incoming, record, refusal);
+      answerProblem(incoming, outgoing, refusal);
       return;
     }
     if (isReceived(incoming)) record.receivedAt = record.startedAt;
@@ -157,7 +157,7 @@ export class Front {
     if (now > most) {
       metrics.rejected("load");
       const message = `this server has as many ${what} as it takes; try again in a moment`;
-      return new HttpError(503, "unavailable", message, { headers: { "retry-after": BUSY_SECONDS } });
+      return new HttpError(503, "unavailable", message);
     }
     try {
       charge?.(record);
@@ -210,7 +210,7 @@ export class Front {
       `no answer within ${this.#parts.requestTimeoutMs} ms; try again, or ask for less at a time`,
     );
     outgoing.setHeader("connection", "close");
-    writeProblem(outgoing, error);
+    writeProblemHead(outgoing, error);
     if (record.method === "HEAD") outgoing.flushHeaders();
     else outgoing.write(JSON.stringify(problemOf(error)));
     // Sent, but cut off rather than ended: only that aborts the signal of the request.
@@ -278,24 +278,4 @@ function isReceived({ method, headers, complete }: IncomingMessage): boolean {
   if (method === "GET" || method === "HEAD" || complete) return true;
   const length = headers["content-length"];
   return length === undefined ? headers["transfer-encoding"] === undefined : length === "0";
-}
-
-function answerProblem(incoming: IncomingMessage, record: RequestRecord, error: HttpError): void {
-  const { outgoing } = record;
-  // A body that nobody reads would be taken for the next request.
-  if (!incoming.complete && incoming.method !== "GET" && incoming.method !== "HEAD")
-    outgoing.setHeader("connection", "close");
-  writeProblem(outgoing, error);
-  outgoing.end(record.method === "HEAD" ? undefined : JSON.stringify(problemOf(error)));
-}
-
-function writeProblem(outgoing: ServerResponse, error: PagefoldError): void {
-  const text = JSON.stringify(problemOf(error));
-  outgoing.writeHead(statusOf(error), {
-    "content-type": PROBLEM_TYPE,
-    "content-length": Buffer.byteLength(text),
-    "cache-control": "no-store",
-    ...(statusOf(error) === 503 ? { "retry-after": BUSY_SECONDS } : {}),
-    ...(error instanceof HttpError ? error.headers : {}),
-  });
 }

@@ -13,13 +13,14 @@ import { openLocalFiles, openObjectStore } from "../../../src/node/index.ts";
 import { nativeZstd } from "../../../src/node/native-zstd.ts";
 import type { ObjectStore } from "../../../src/remote/object-store.ts";
 import type { Peer } from "../events/peers.ts";
-import { createServer } from "../server.ts";
+import type { Authenticate } from "../principal.ts";
+import { createServer, type PagefoldServer, type ServerFigures } from "../server.ts";
 import { admission } from "./admission.ts";
 import type { EnvironmentSecrets } from "./config.ts";
 import { describeServer } from "./facts.ts";
 import { errorFields } from "./log.ts";
 import { Metrics } from "./metrics.ts";
-import { logOf, operate } from "./operate.ts";
+import { logOf, type OperateParts, operate, type Routes } from "./operate.ts";
 import { readGiven } from "./read-given.ts";
 import { recordOf } from "./request-record.ts";
 import { type GivenSettings, type OpsSettings, withDefaults } from "./settings.ts";
@@ -47,6 +48,9 @@ export interface RunningServer {
   close(): Promise<void>;
   [Symbol.asyncDispose](): Promise<void>;
 }
+
+/** Threads that verify what is pushed. */
+const MAX_VERIFIERS = 4;
 
 /** What has to be closed again, last opened first. */
 type Closers = (() => Promise<void> | void)[];
@@ -87,79 +91,18 @@ async function start(
   closers.push(() => log.flush());
   const store = components.store ?? (await openStore(settings));
   if (components.store === undefined) closers.push(() => store.close());
-  const cache = settings.cacheDir === undefined ? undefined : await openLocalFiles(settings.cacheDir);
-  if (cache !== undefined) closers.push(() => cache.release());
-  const native = nativeZstd();
-  const codecs = await loadCodecs(native === undefined ? {} : { nativeZstd: native });
-  const pool = new CodecPool(codecs, Math.min(4, availableParallelism()));
-  closers.push(() => pool.close());
   const metrics = new Metrics(runtime);
   metrics.collectProcess();
+  const parts = { settings, store, metrics, log, runtime, version: packageJson.version };
   const operation = await operate({
-    settings,
+    ...parts,
     admission: admitted,
-    store,
-    metrics,
-    log,
-    runtime,
-    version: packageJson.version,
-    routes: async (authenticate) => {
-      const server = createServer({
-        store,
-        codecs,
-        decoder: pool,
-        peers,
-        runtime,
-        recorder: metrics.recorder,
-        version: packageJson.version,
-        settings: {
-          cacheMemoryBytes: settings.cacheMemory,
-          cacheDiskBytes: settings.cacheDisk,
-          pollMs: settings.poll,
-          basePath: settings.basePath,
-        },
-        ...(authenticate === undefined ? {} : { authenticate }),
-        ...(cache === undefined ? {} : { cacheFiles: cache.files }),
-        onError: (error, request) =>
-          log.logger.error({ id: recordOf(request)?.id, ...errorFields(error) }, "no answer"),
-      });
-      closers.push(() => server.close());
-      await server.ready();
-      const figure = (read: (of: NonNullable<ReturnType<typeof server.figures>>) => number) => () => {
-        const figures = server.figures();
-        return figures === undefined ? 0 : read(figures);
-      };
-      metrics.gauge(
-        "pagefold_event_volumes",
-        "Volumes that somebody follows.",
-        figure((of) => of.eventVolumes),
-      );
-      metrics.gauge(
-        "pagefold_cache_memory_bytes",
-        "Object bytes in memory.",
-        figure((of) => of.cache.memoryBytes),
-      );
-      metrics.gauge(
-        "pagefold_cache_disk_blocks",
-        "Blocks on disk.",
-        figure((of) => of.cache.diskBlocks),
-      );
-      metrics.gauge(
-        "pagefold_cache_evictions",
-        "Blocks that gave way to others.",
-        figure((of) => of.cache.evictions),
-      );
-      return server;
-    },
+    routes: (authenticate) => openRoutes({ ...parts, peers, authenticate }, closers),
   });
   const { url, host, port } = operation.listening;
-  const facts = describeServer(settings, {
-    url,
-    store: store.url,
-    access: admitted.facts,
-    version: packageJson.version,
-  });
-  log.logger.info({ url, store: store.url, version: packageJson.version }, "serving");
+  const { version } = packageJson;
+  const facts = describeServer(settings, { url, store: store.url, access: admitted.facts, version });
+  log.logger.info({ url, store: store.url, version }, "serving");
   let closed: Promise<void> | undefined;
   const close = (): Promise<void> => {
     closed ??= operation.stop().then(() => {
@@ -169,6 +112,57 @@ async function start(
     return closed;
   };
   return { url, host, port, store: store.url, facts, close, [Symbol.asyncDispose]: close };
+}
+
+type RouteParts = Pick<OperateParts, "settings" | "store" | "metrics" | "log" | "runtime" | "version"> & {
+  readonly peers: readonly Peer[];
+  readonly authenticate: Authenticate | undefined;
+};
+
+/** `createServer` with what Node has: native zstd, threads that verify, a cache on disk. */
+async function openRoutes(parts: RouteParts, closers: Closers): Promise<Routes> {
+  const { settings, store, metrics, log, authenticate } = parts;
+  const cache = settings.cacheDir === undefined ? undefined : await openLocalFiles(settings.cacheDir);
+  if (cache !== undefined) closers.push(() => cache.release());
+  const native = nativeZstd();
+  const codecs = await loadCodecs(native === undefined ? {} : { nativeZstd: native });
+  const decoder = new CodecPool(codecs, Math.min(MAX_VERIFIERS, availableParallelism()));
+  closers.push(() => decoder.close());
+  const server = createServer({
+    store,
+    codecs,
+    decoder,
+    peers: parts.peers,
+    runtime: parts.runtime,
+    recorder: metrics.recorder,
+    version: parts.version,
+    settings: {
+      cacheMemoryBytes: settings.cacheMemory,
+      cacheDiskBytes: settings.cacheDisk,
+      pollMs: settings.poll,
+      basePath: settings.basePath,
+    },
+    ...(authenticate === undefined ? {} : { authenticate }),
+    ...(cache === undefined ? {} : { cacheFiles: cache.files }),
+    onError: (error, request) =>
+      log.logger.error({ id: recordOf(request)?.id, ...errorFields(error) }, "no answer"),
+  });
+  closers.push(() => server.close());
+  await server.ready();
+  showFigures(server, metrics);
+  return server;
+}
+
+function showFigures(server: PagefoldServer, metrics: Metrics): void {
+  const show = (name: string, help: string, read: (of: ServerFigures) => number): void =>
+    metrics.gauge(`pagefold_${name}`, help, () => {
+      const figures = server.figures();
+      return figures === undefined ? 0 : read(figures);
+    });
+  show("event_volumes", "Volumes that somebody follows.", (of) => of.eventVolumes);
+  show("cache_memory_bytes", "Object bytes in memory.", (of) => of.cache.memoryBytes);
+  show("cache_disk_blocks", "Blocks of objects on disk.", (of) => of.cache.diskBlocks);
+  show("cache_evictions", "Blocks that gave way to others.", (of) => of.cache.evictions);
 }
 
 async function openStore({ store, endpoint, region, create }: OpsSettings): Promise<ObjectStore> {

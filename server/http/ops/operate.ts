@@ -2,6 +2,7 @@
  * Puts the routes of a server into operation: limits, log and metrics in front of them, the routes of operation beside them, a socket that listens,
  * and the way down again. What the routes answer is none of its business.
  */
+import type { Hono } from "hono";
 import type { DestinationStream } from "pino";
 import type { Runtime } from "../../../src/base/runtime.ts";
 import type { ObjectStore } from "../../../src/remote/object-store.ts";
@@ -49,17 +50,9 @@ export interface Operation {
 }
 
 export async function operate(parts: OperateParts): Promise<Operation> {
-  const { settings, admission, store, metrics, log, runtime } = parts;
+  const { settings, admission, store, metrics, runtime, log } = parts;
   const { authenticator } = admission;
-  const limiter =
-    settings.rateLimit === 0
-      ? undefined
-      : new RateLimiter({
-          perSecond: settings.rateLimit,
-          runtime,
-          ...(settings.rateBurst === undefined ? {} : { burst: settings.rateBurst }),
-        });
-  const charge = charging(limiter, metrics);
+  const charge = charging(limiterOf(settings, runtime), metrics);
   const authenticate = authenticator === undefined ? undefined : gate({ authenticator, charge, metrics });
   const readiness = new Readiness(store, runtime);
   const routes = await parts.routes(authenticate);
@@ -70,53 +63,19 @@ export async function operate(parts: OperateParts): Promise<Operation> {
     authenticate,
     version: parts.version,
   });
-  const { basePath } = settings;
-  const opsPaths = new Map(
-    OPS_ROUTES.flatMap((path) => [[path, path] as const, [basePath + path, path] as const]),
-  );
-  const cors = new Cors(settings.cors ?? []);
-  const front = new Front({
-    fetch: (request) => {
-      const record = recordOf(request);
-      const own = record === undefined ? undefined : opsPaths.get(record.path);
-      if (record === undefined || own === undefined) return routes.fetch(request);
-      if (record.path === own) return ops.fetch(request);
-      const inner = new Request(new URL(own, request.url), request);
-      tieRecord(inner, record);
-      return ops.fetch(inner);
-    },
-    routes: new RouteNames(routePaths),
-    quiet: new Set<string>(OPS_ROUTES),
-    log,
-    metrics,
-    cors,
-    ...(admission.guarded ? { guard: new OriginGuard(settings.host, cors) } : {}),
-    // With tokens it is charged where the caller is known.
-    ...(authenticator === undefined && limiter !== undefined
-      ? { charge: (record) => charge(addressGroup(record.address)) }
-      : {}),
-    runtime,
-    basePath,
-    trustedProxies: settings.trustedProxies,
-    maxRequests: settings.maxRequests,
-    maxSubscribers: settings.maxSubscribers,
-    requestTimeoutMs: settings.requestTimeout,
-  });
+  const front = frontOf(parts, besideRoutes(routes, ops, settings.basePath), charge);
   metrics.gauge("pagefold_http_requests_in_flight", "Requests under way.", () => front.requests);
   metrics.gauge("pagefold_subscribers", "Streams of events that are open.", () => front.subscribers);
-  let listening: Listening;
-  try {
-    listening = await listen({
-      host: settings.host,
-      port: settings.port,
-      listener: front.listener,
-      idleTimeoutMs: settings.idleTimeout,
-      onBadRequest: (code) => log.logger.debug({ code }, "what came is no request"),
-    });
-  } catch (error) {
+  const listening = await listen({
+    host: settings.host,
+    port: settings.port,
+    listener: front.listener,
+    idleTimeoutMs: settings.idleTimeout,
+    onBadRequest: (code) => log.logger.debug({ code }, "what came is no request"),
+  }).catch((error: unknown) => {
     front.close();
     throw error;
-  }
+  });
   let stopped: Promise<void> | undefined;
   const stop = async (): Promise<void> => {
     readiness.leave();
@@ -135,6 +94,56 @@ export async function operate(parts: OperateParts): Promise<Operation> {
       return stopped;
     },
   };
+}
+
+function limiterOf({ rateLimit, rateBurst }: OpsSettings, runtime: Runtime): RateLimiter | undefined {
+  if (rateLimit === 0) return undefined;
+  const burst = rateBurst === undefined ? {} : { burst: rateBurst };
+  return new RateLimiter({ perSecond: rateLimit, runtime, ...burst });
+}
+
+type Fetch = (request: Request) => Response | Promise<Response>;
+
+/** The routes of operation, with and without the base path, and the server's own for everything else. */
+function besideRoutes(routes: Routes, ops: Hono, basePath: string): Fetch {
+  const own = new Map<string, string>(
+    OPS_ROUTES.flatMap((path) => [
+      [path, path],
+      [basePath + path, path],
+    ]),
+  );
+  return (request) => {
+    const record = recordOf(request);
+    const path = record === undefined ? undefined : own.get(record.path);
+    if (record === undefined || path === undefined) return routes.fetch(request);
+    if (record.path === path) return ops.fetch(request);
+    const inner = new Request(new URL(path, request.url), request);
+    tieRecord(inner, record);
+    return ops.fetch(inner);
+  };
+}
+
+function frontOf(parts: OperateParts, fetch: Fetch, charge: (caller: string) => void): Front {
+  const { settings, admission, metrics, log, runtime } = parts;
+  const cors = new Cors(settings.cors ?? []);
+  // With tokens a request is charged where its caller is known.
+  const byAddress = admission.authenticator === undefined && settings.rateLimit > 0;
+  return new Front({
+    fetch,
+    routes: new RouteNames(routePaths),
+    quiet: new Set<string>(OPS_ROUTES),
+    log,
+    metrics,
+    cors,
+    ...(admission.guarded ? { guard: new OriginGuard(settings.host, cors) } : {}),
+    ...(byAddress ? { charge: ({ address }) => charge(addressGroup(address)) } : {}),
+    runtime,
+    basePath: settings.basePath,
+    trustedProxies: settings.trustedProxies,
+    maxRequests: settings.maxRequests,
+    maxSubscribers: settings.maxSubscribers,
+    requestTimeoutMs: settings.requestTimeout,
+  });
 }
 
 /** The log that the settings ask for. */
