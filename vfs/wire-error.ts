@@ -45,6 +45,15 @@ export function fromWireError(wire: WireError): Error {
   });
 }
 
+/** A function, a symbol or an object of a class that cannot leave its thread, among the parameters. */
+export function unsendable(cause: unknown): PagefoldError {
+  return new PagefoldError(
+    "invalid",
+    `the parameters cannot be sent to SQLite: ${String(cause)}; give null, numbers, bigints, strings, booleans or Uint8Arrays`,
+    { cause },
+  );
+}
+
 function detailsText(details: object): string {
   try {
     return JSON.stringify(details, (_, value) => (typeof value === "bigint" ? value.toString() : value));

@@ -167,6 +167,26 @@ describe("three tabs", () => {
     });
     await closeAll(opened);
   });
+
+  it("parameters that cannot be sent are said to be so, in every tab", async (context) => {
+    const { opened } = await openTabs(context, 2);
+    for (const { page } of opened) {
+      for (const failure of (await page.unsendable()) as object[])
+        expect(failure).toMatchObject({
+          code: "invalid",
+          message: expect.stringContaining("cannot be sent"),
+        });
+      expect(await page.query({ sql: "SELECT 1 AS a" })).toEqual([{ a: 1 }]);
+    }
+    await closeAll(opened);
+  });
+
+  it("two databases of one page share as two tabs do", async (context) => {
+    const { space, opened } = await openTabs(context, 1);
+    const [leader] = pagesOf(opened);
+    expect(await leader.openAgain({ space })).toEqual({ tab: "follower", rows: [{ a: 77 }] });
+    await closeAll(opened);
+  });
 });
 
 describe("the tab that leads", () => {

@@ -11,7 +11,7 @@ import type {
   SessionStatus,
 } from "../session/protocol.ts";
 import { timeout } from "../timeout.ts";
-import { fromWireError } from "../wire-error.ts";
+import { fromWireError, unsendable } from "../wire-error.ts";
 import type { SqlWorker } from "./launch.ts";
 import type { ControlMessage, WorkerMessage } from "./messages.ts";
 
@@ -179,12 +179,7 @@ export class WorkerClient implements SessionClient {
     try {
       this.#options.port.postMessage(message);
     } catch (error) {
-      // A function, a symbol or an object of a class that cannot leave its thread, among the parameters.
-      throw new PagefoldError(
-        "invalid",
-        `the parameters cannot be sent to SQLite: ${String(error)}; give null, numbers, bigints, strings, booleans or Uint8Arrays`,
-        { cause: error },
-      );
+      throw unsendable(error);
     }
   }
 

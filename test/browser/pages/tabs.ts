@@ -225,3 +225,23 @@ export async function queryView({ sql }: { sql: string }): Promise<SqlRow[]> {
 export async function persistStorage(): Promise<boolean> {
   return open1().persistStorage();
 }
+
+/** How a query fails whose parameters hold what cannot be sent, small and large. */
+export async function unsendable(): Promise<unknown[]> {
+  const failures: unknown[] = [];
+  for (const more of ["", "x".repeat(1_000_000)]) {
+    const parameters = [more, () => {}] as unknown as string[];
+    failures.push(await open1().query("SELECT ?, ?", parameters).then(String, toWire));
+  }
+  return failures;
+}
+
+/** A second database of this page on the same storage. */
+export async function openAgain({ space }: { space: string }): Promise<unknown> {
+  const url = `${location.origin}/objects/${space}/`;
+  const other = await openDatabase({ url, tag: "main", store: new SqlSpace(url) });
+  await other.exec("INSERT INTO t VALUES (77, 'the other')");
+  const { tab } = await other.status();
+  await other.close();
+  return { tab, rows: await open1().query("SELECT a FROM t") };
+}

@@ -2,9 +2,9 @@
  * A tab that another one runs SQL for: its calls travel over a channel of its own to the tab that leads, which has a session of this tab's
  * own, with its own transactions, iterations and live queries.
  */
-import { abortedError } from "../../../src/base/errors.ts";
+import { abortedError, isPagefoldError } from "../../../src/base/errors.ts";
 import type { CallKind, SessionCalls, SessionClient, SessionEvent } from "../../session/protocol.ts";
-import { fromWireError } from "../../wire-error.ts";
+import { fromWireError, unsendable } from "../../wire-error.ts";
 import { acquireLock, type HeldLock, newTabId, whenFree } from "./locks.ts";
 import {
   Channel,
@@ -122,6 +122,19 @@ export class Follower implements Role, SessionClient {
     signal?.addEventListener("abort", onAbort, { once: true });
     this.#silence.start();
     try {
+      this.#send(id, kind, request);
+      return (await reply) as SessionCalls[K]["reply"];
+    } finally {
+      signal?.removeEventListener("abort", onAbort);
+      this.#waiting.delete(id);
+      this.#outbox.cancel(id);
+      this.#inbox.cancel(id);
+      this.#rest();
+    }
+  }
+
+  #send(id: number, kind: CallKind, request: object): void {
+    try {
       this.#outbox.send(
         id,
         request,
@@ -131,13 +144,8 @@ export class Follower implements Role, SessionClient {
           if (waiting !== undefined) waiting.sent = true;
         },
       );
-      return (await reply) as SessionCalls[K]["reply"];
-    } finally {
-      signal?.removeEventListener("abort", onAbort);
-      this.#waiting.delete(id);
-      this.#outbox.cancel(id);
-      this.#inbox.cancel(id);
-      this.#rest();
+    } catch (error) {
+      throw isPagefoldError(error) ? error : unsendable(error);
     }
   }
 

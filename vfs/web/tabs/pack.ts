@@ -10,6 +10,7 @@
  *   array   u32 count, the values; an object: u32 count, and for each property its name (as a string, without tag) and its value
  */
 import { PagefoldError } from "../../../src/base/errors.ts";
+import { unsendable } from "../../wire-error.ts";
 
 const [UNDEFINED, NULL, TRUE, FALSE, NUMBER, STRING, BIGINT, BYTES, ARRAY, OBJECT] = [
   0, 1, 2, 3, 4, 5, 6, 7, 8, 9,
@@ -79,7 +80,7 @@ class Writer {
         else this.#object(value);
         break;
       default:
-        throw new PagefoldError("invalid", `a ${typeof value} cannot be sent to the tab that runs SQL`);
+        throw unsendable(`a ${typeof value} among them`);
     }
   }
 
