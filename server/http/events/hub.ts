@@ -20,6 +20,7 @@ import type { ServerSettings } from "../settings.ts";
 import type { KnownVolume, VolumeLogs } from "../volume-logs.ts";
 import { CommitEvent, INLINE_OBJECT_BYTES } from "./commit-event.ts";
 import { EventStream } from "./event-stream.ts";
+import { Keeper } from "./keeper.ts";
 import type { Peers } from "./peers.ts";
 
 export interface HubParts {
@@ -64,15 +65,17 @@ export class EventHub {
   readonly #sources = new Map<VolumeId, Source>();
   readonly #streams = new Set<EventStream>();
   readonly #events = new Lru<string, CommitEvent>(KEPT_EVENT_BYTES);
-  #keeper = new AbortController();
-  #keeping = false;
-  #wakeAt = 0;
+  readonly #keeper: Keeper;
   #polling = false;
   readonly #stop = new AbortController();
   #closed = false;
 
   constructor(parts: HubParts) {
     this.#parts = parts;
+    const { runtime, settings } = parts;
+    this.#keeper = new Keeper(runtime, settings.heartbeatMs, this.#streams, (stream) => {
+      for (const volume of [...stream.places.keys()]) this.#end(stream, volume);
+    });
   }
 
   /** Streams that are open. */
@@ -102,7 +105,7 @@ export class EventHub {
     stream.beat();
     for (const volume of gone) stream.gone(volume);
     for (const each of wanted) void this.#join(stream, each);
-    this.#keep(principal.expiresAt);
+    this.#keeper.keep(principal.expiresAt);
     return stream;
   }
 
@@ -139,7 +142,7 @@ export class EventHub {
   /** Ends all streams, so that their readers go to another server. */
   close(): void {
     this.#closed = true;
-    this.#keeper.abort();
+    this.#keeper.close();
     this.#stop.abort();
     for (const stream of [...this.#streams]) stream.close();
   }
@@ -295,49 +298,12 @@ export class EventHub {
     if (source?.subscribers.size === 0) this.#sources.delete(volume);
   }
 
-  /** Beats, and the ends of rights: one loop for all streams, only while there are any. */
-  #keep(expiresAt: number | undefined): void {
-    if (this.#keeping) {
-      if (expiresAt !== undefined && expiresAt < this.#wakeAt) this.#keeper.abort();
-      return;
-    }
-    this.#keeping = true;
-    void this.#keepAll().finally(() => {
-      this.#keeping = false;
-    });
-  }
-
-  async #keepAll(): Promise<void> {
-    const { runtime, settings } = this.#parts;
-    let beatAt = runtime.now() + settings.heartbeatMs;
-    while (!this.#closed && this.#streams.size > 0) {
-      this.#wakeAt = beatAt;
-      for (const { principal } of this.#streams) {
-        if (principal.expiresAt !== undefined) this.#wakeAt = Math.min(this.#wakeAt, principal.expiresAt);
-      }
-      this.#keeper = new AbortController();
-      // Woken early, it looks again.
-      await runtime.sleep(Math.max(0, this.#wakeAt - runtime.now()), this.#keeper.signal).catch(() => {});
-      const now = runtime.now();
-      const beat = now >= beatAt;
-      if (beat) beatAt = now + settings.heartbeatMs;
-      for (const stream of [...this.#streams]) {
-        const { expiresAt } = stream.principal;
-        const over = expiresAt !== undefined && expiresAt <= now;
-        if (over) for (const volume of [...stream.places.keys()]) this.#end(stream, volume);
-        else if (beat) stream.beat();
-      }
-    }
-  }
-
   /** Looks at every volume with subscribers, again and again, while there are any. */
   #poll(): void {
     const { settings } = this.#parts;
     if (this.#polling || settings.pollMs === 0) return;
     this.#polling = true;
-    void this.#pollAll().finally(() => {
-      this.#polling = false;
-    });
+    void this.#pollAll();
   }
 
   async #pollAll(): Promise<void> {
@@ -352,5 +318,6 @@ export class EventHub {
         ),
       );
     }
+    this.#polling = false;
   }
 }
