@@ -6,6 +6,7 @@ import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { admission } from "../../server/http/ops/admission.ts";
 import { gatherSettings, parseConfig, secretsOf } from "../../server/http/ops/config.ts";
 import { describeServer } from "../../server/http/ops/facts.ts";
+import { parseClaim } from "../../server/http/ops/grants.ts";
 import { startServer } from "../../server/http/ops/index.ts";
 import { parseByteSize, parseDuration } from "../../server/http/ops/quantities.ts";
 import {
@@ -86,6 +87,17 @@ describe("places", () => {
       if (typeof preset === "number" && SETTINGS[name].kind === "count")
         expect(row).toContain(`| ${preset} |`);
     }
+  });
+});
+
+describe("docs/server.md", () => {
+  it("shows a configuration and a claim that are understood", async () => {
+    const reference = await readFile(new URL("../../docs/server.md", import.meta.url), "utf8");
+    const blocks = [...reference.matchAll(/```json\n([\s\S]*?)```/g)].map(([, text]) => JSON.parse(text!));
+    expect(blocks.length).toBe(2);
+    const [claims, config] = blocks;
+    expect(parseClaim(claims.pagefold)).toEqual(claims.pagefold);
+    expect(parseConfig(config, "docs/server.md")).toEqual(config);
   });
 });
 

@@ -13,21 +13,18 @@ export interface RateLimitOptions {
   readonly runtime: Pick<Runtime, "monotonic">;
 }
 
-interface Bucket {
-  tokens: number;
-  filledAt: number;
-}
-
 export class RateLimiter {
-  readonly #buckets = new Map<string, Bucket>();
-  readonly #perMs: number;
-  readonly #burst: number;
+  /** When each caller's bucket is full again: that alone says how full it is now. */
+  readonly #fullAt = new Map<string, number>();
+  readonly #intervalMs: number;
+  readonly #depthMs: number;
   readonly #maxCallers: number;
   readonly #runtime: Pick<Runtime, "monotonic">;
 
   constructor(options: RateLimitOptions) {
-    this.#perMs = options.perSecond / 1000;
-    this.#burst = Math.max(1, options.burst ?? options.perSecond * 2);
+    const burst = Math.max(1, options.burst ?? options.perSecond * 2);
+    this.#intervalMs = 1000 / options.perSecond;
+    this.#depthMs = (burst - 1) * this.#intervalMs;
     this.#maxCallers = options.maxCallers ?? 50_000;
     this.#runtime = options.runtime;
   }
@@ -35,25 +32,20 @@ export class RateLimiter {
   /** 0 where the caller may go on, else the milliseconds after which it may. */
   take(caller: string): number {
     const now = this.#runtime.monotonic();
-    const bucket = this.#buckets.get(caller) ?? { tokens: this.#burst, filledAt: now };
-    bucket.tokens = Math.min(this.#burst, bucket.tokens + (now - bucket.filledAt) * this.#perMs);
-    bucket.filledAt = now;
+    const fullAt = Math.max(now, this.#fullAt.get(caller) ?? now);
+    const waitMs = Math.ceil(fullAt - now - this.#depthMs);
     // Set anew, it is the last in the order of the map: the first is the one to forget.
-    this.#buckets.delete(caller);
-    this.#buckets.set(caller, bucket);
-    if (this.#buckets.size > this.#maxCallers) {
-      for (const oldest of this.#buckets.keys()) {
-        this.#buckets.delete(oldest);
-        break;
-      }
+    this.#fullAt.delete(caller);
+    this.#fullAt.set(caller, waitMs > 0 ? fullAt : fullAt + this.#intervalMs);
+    if (this.#fullAt.size > this.#maxCallers) {
+      const [oldest = ""] = this.#fullAt.keys();
+      this.#fullAt.delete(oldest);
     }
-    if (bucket.tokens < 1) return Math.max(1, Math.ceil((1 - bucket.tokens) / this.#perMs));
-    bucket.tokens -= 1;
-    return 0;
+    return Math.max(0, waitMs);
   }
 
   /** Callers remembered now. */
   get size(): number {
-    return this.#buckets.size;
+    return this.#fullAt.size;
   }
 }
