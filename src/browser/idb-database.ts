@@ -21,12 +21,14 @@ export type Changes = ReadonlyMap<string, unknown>;
 export class IdbDatabase {
   /** For messages. */
   readonly path: string;
-  readonly #store: UseStore;
+  readonly #name: string;
+  #store: UseStore;
   readonly #token = toHex(systemRuntime.randomBytes(new Uint8Array(16)));
   #lost: PagefoldError | undefined;
 
   private constructor(name: string) {
     this.path = pathOf(name);
+    this.#name = name;
     this.#store = createStore(PREFIX + name, STORE);
   }
 
@@ -79,8 +81,7 @@ export class IdbDatabase {
   async apply(changes: Changes, durability: "strict" | "relaxed"): Promise<void> {
     if (this.#lost !== undefined) throw this.#lost;
     try {
-      // idb-keyval opens the database again where the browser had closed it, but knows nothing of durability.
-      const db = await this.#store("readonly", (store) => store.transaction.db);
+      const db = await this.#connection();
       // Somebody deletes it; as long as it is open here, he and whoever opens it next would wait.
       db.onversionchange = () => this.#lose(db, undefined);
       const transaction = db.transaction(STORE, "readwrite", { durability });
@@ -94,6 +95,18 @@ export class IdbDatabase {
       await completion(transaction);
     } catch (e) {
       throw this.#lost ?? domError("write to", this.path, e);
+    }
+  }
+
+  /** Opened again where the browser had closed it, as Safari does, with or without telling. idb-keyval opens it, but knows nothing of durability. */
+  async #connection(): Promise<IDBDatabase> {
+    const connect = () => this.#store("readonly", (store) => store.transaction.db);
+    try {
+      return await connect();
+    } catch (e) {
+      if (this.#lost !== undefined || domNameOf(e) !== "InvalidStateError") throw e;
+      this.#store = createStore(PREFIX + this.#name, STORE);
+      return connect();
     }
   }
 

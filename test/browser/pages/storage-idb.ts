@@ -103,6 +103,36 @@ export function idbCases({ it }: TestApi): void {
     await third.log.close();
   });
 
+  it("a connection that the browser closed, as Safari does now and then, is opened again", async () => {
+    const name = freshName();
+    const opened: IDBDatabase[] = [];
+    const { open } = IDBFactory.prototype;
+    IDBFactory.prototype.open = function (...args) {
+      const request = open.apply(this, args);
+      request.addEventListener("success", () => opened.push(request.result));
+      return request;
+    };
+    try {
+      const { files, log } = await idb(name);
+      log.writeAt(0, testBytes(1000, 11));
+      log.flush();
+      await log.durable();
+      for (const database of opened.splice(0)) database.close();
+      log.writeAt(1000, testBytes(1000, 12));
+      log.flush();
+      await log.durable();
+      equal(opened.length, 1, "connections that were opened again");
+      await log.close();
+      await files.close();
+      const next = await idb(name);
+      equal(next.log.size(), 2000);
+      await next.log.close();
+      await next.files.close();
+    } finally {
+      IDBFactory.prototype.open = open;
+    }
+  });
+
   it("data that was deleted under it is not written to in part", async () => {
     const name = freshName();
     const { log } = await idb(name);
