@@ -46,6 +46,11 @@ export interface SessionParts extends EngineParts {
   readonly onEvent?: (event: SessionEvent) => void;
 }
 
+/** SQLite may still be starting: the volume is opened meanwhile. */
+export type OpeningParts = Omit<SessionParts, "sqlite3"> & {
+  readonly sqlite3: Sqlite3Static | Promise<Sqlite3Static>;
+};
+
 /** The requests that a session answers itself. */
 type SqlCallKind = Exclude<CallKind, VolumeCallKind>;
 
@@ -98,11 +103,11 @@ export class Session {
   }
 
   /** @throws `not_found`, `invalid` (no database in the volume), `unavailable`, `busy` */
-  static async open(parts: SessionParts, signal?: AbortSignal): Promise<Session> {
+  static async open(parts: OpeningParts, signal?: AbortSignal): Promise<Session> {
     const { request } = parts;
     try {
       const volume = await openVolume(parts, request, signal);
-      const session = new Session(parts, volume);
+      const session = new Session({ ...parts, sqlite3: await parts.sqlite3 }, volume);
       try {
         await session.#begin(signal);
         return session;

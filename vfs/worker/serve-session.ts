@@ -133,7 +133,7 @@ class SessionServer {
     this.#session = await Session.open(
       {
         ...engine,
-        sqlite3: await loading,
+        sqlite3: loading,
         bridge: await this.#bridge(engine, remote),
         request,
         settings,
