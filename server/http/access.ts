@@ -8,6 +8,7 @@ import type { Codecs } from "../../src/format/codecs.ts";
 import { parseId, parseVolumeId } from "../../src/format/ids.ts";
 import {
   checkTagName,
+  commitsPrefix,
   forksPrefix,
   parseComplement,
   parseTagKey,
@@ -72,6 +73,16 @@ export class Access {
     if (principal.may(right, { volume, tags: NO_TAGS })) return true;
     const tags = (await this.tagMap()).tags.get(volume) ?? NO_TAGS;
     return tags.length > 0 && principal.may(right, { volume, tags });
+  }
+
+  /** Whether a volume may be made under this id, or given its first name, by somebody who may make volumes: nothing names it, nothing is in it. */
+  async adopts(principal: Principal, volume: VolumeId, signal?: AbortSignal): Promise<boolean> {
+    if (principal.creates !== true) return false;
+    const commits = await this.#store.list(commitsPrefix(volume), { limit: 1, ...signalOf(signal) });
+    if (commits.length > 0) return false;
+    // Somebody may have named it just now.
+    this.forgetTags();
+    return (await this.tagMap()).tags.get(volume) === undefined;
   }
 
   /** @throws 404 where the volume may not be seen, 403 where it may, and not be used so */

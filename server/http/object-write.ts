@@ -72,8 +72,9 @@ async function checkRight(context: ServerContext, principal: Principal, name: Ob
   // Whoever may read a volume may fork it; making a volume is its future owner's.
   if (name.kind === "pin") return access.check(principal, "read", name.volume);
   if (name.kind !== "manifest") return access.check(principal, "write", name.volume);
-  if (!(await access.allows(principal, "admin", name.volume)))
-    throw forbidden("admin", `volume ${name.volume}`);
+  if (await access.allows(principal, "admin", name.volume)) return;
+  if (await access.adopts(principal, name.volume)) return;
+  throw forbidden("admin", `volume ${name.volume}`);
 }
 
 /** Takes the body within what its kind may have, checks and stores it. */
@@ -170,7 +171,8 @@ async function storeTag(
   const { signal } = request;
   const volume = checkTagValue(context, name, bytes);
   if (volume !== undefined) {
-    await context.access.check(principal, "admin", volume);
+    if (!(await context.access.adopts(principal, volume, signal)))
+      await context.access.check(principal, "admin", volume);
     await context.logs.volume(volume, signal);
   }
   const [newest] = await context.origin.list(tagPrefix(name.tag), { limit: 1, signal });

@@ -19,6 +19,8 @@ export interface Principal {
   readonly expiresAt?: number;
   /** It showed no token: whatever it is answered, anybody would be, so that shared caches may keep it. */
   readonly anonymous?: boolean;
+  /** May make new volumes, which are anybody's until a tag or a commit makes them somebody's. Default: whoever has `admin` on a volume that nothing names. */
+  readonly creates?: boolean;
   /** Must be cheap and synchronous: it is asked for every request, and for every line of a listing. */
   may(right: Right, subject: Subject): boolean;
 }

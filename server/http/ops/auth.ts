@@ -167,8 +167,12 @@ function takeApart(token: string): {
   }
 }
 
-function identityOf(who: Omit<Identity, "may">, grants: Grants): Identity {
-  return { ...who, may: (right: Right, subject: Subject) => grants.may(right, subject) };
+function identityOf(who: Omit<Identity, "may" | "creates">, grants: Grants): Identity {
+  return {
+    ...who,
+    creates: grants.creates,
+    may: (right: Right, subject: Subject) => grants.may(right, subject),
+  };
 }
 
 function nameOf({ sub }: JWTPayload): string {

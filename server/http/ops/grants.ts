@@ -22,8 +22,11 @@ export class Grants {
   readonly #tags = new Map<string, number>();
   readonly #prefixes: [prefix: string, rank: number][] = [];
   #everything = 0;
+  /** Whoever has a name to give may make a volume to give it to. */
+  readonly creates: boolean;
 
   constructor(grants: readonly Grant[]) {
+    this.creates = grants.some((grant) => grant.right === "admin" && !("volume" in grant));
     const raise = (map: Map<string, number>, key: string, rank: number): void => {
       map.set(key, Math.max(map.get(key) ?? 0, rank));
     };
