@@ -74,12 +74,14 @@ export class WriteBehind {
     if (this.#lost !== undefined) throw this.#lost;
   }
 
-  /** Resolves when nothing expendable waits any more, be it that there is no room for it. */
+  /** Resolves when nothing expendable waits any more, or no more of it can be stored now. */
   async settled(): Promise<void> {
-    while (this.#expendable.size > 0 && this.#tight === undefined && this.#lost === undefined) {
-      await (this.#running ?? this.#start())?.done.catch(() => {});
-      // What is promised does not fit: then neither does this.
-      if (this.#full !== undefined) return;
+    try {
+      while (this.#expendable.size > 0 && this.tight === undefined && this.#lost === undefined) {
+        await (this.#running ?? this.#start())?.done;
+      }
+    } catch {
+      // Nobody was promised that it would be.
     }
   }
 

@@ -196,6 +196,24 @@ describe("write-behind", () => {
     await cache.close();
   });
 
+  it("a database that fails now and then loses nothing that was promised, and closing what is expendable ends", async () => {
+    const database = new SlowDatabase();
+    const files = new IdbBlockFileSystem(database);
+    const [cache, log] = [await files.open("pages", { expendable: true }), await files.open("log")];
+    database.fail = () => new PagefoldError("unavailable", "not now");
+    cache.writeAt(0, new Uint8Array(CHUNK).fill(1));
+    log.writeAt(0, new Uint8Array(CHUNK).fill(2));
+    cache.flush();
+    log.flush();
+    await expect(log.durable()).rejects.toMatchObject({ code: "unavailable", retryable: true });
+    await cache.close();
+    database.fail = undefined;
+    log.writeAt(0, new Uint8Array(1).fill(3));
+    await log.close();
+    const bytes = await stored(database, "log");
+    expect([bytes[0], bytes[1], bytes.length]).toEqual([3, 2, CHUNK]);
+  });
+
   it("a database that is gone fails what comes after, for good, and closing says nothing more", async () => {
     const database = new SlowDatabase();
     const files = new IdbBlockFileSystem(database);
