@@ -10,6 +10,8 @@ export interface BodyLimits {
   readonly maxBytes: number;
   /** How long the next bytes may be waited for, milliseconds. */
   readonly idleMs: number;
+  /** What must come in a second at least, on average of the time that was waited, once that is longer than `idleMs`. */
+  readonly bytesPerSecond: number;
   readonly runtime: Runtime;
 }
 
@@ -30,13 +32,18 @@ export async function* bodyChunks(
 ): AsyncGenerator<Uint8Array, void, undefined> {
   const stated = statedLength(request, limits.maxBytes);
   const reader = request.body?.getReader() as ReadableStreamDefaultReader<Uint8Array> | undefined;
+  const { runtime, idleMs, bytesPerSecond } = limits;
   let length = 0;
+  let waitedMs = 0;
   let ended = false;
   try {
     while (reader !== undefined) {
+      const since = runtime.monotonic();
       const { done, value } = await nextChunk(reader, limits);
       if (done) break;
       length += value.length;
+      waitedMs += runtime.monotonic() - since;
+      if (waitedMs > idleMs && length < (bytesPerSecond * waitedMs) / 1000) throw tooSlow(length, waitedMs);
       if (length > limits.maxBytes) throw tooLarge(limits.maxBytes);
       if (stated !== undefined && length > stated) throw wrongLength(stated, "more");
       yield value;
@@ -161,6 +168,14 @@ async function nextChunk(
   } finally {
     patience.abort();
   }
+}
+
+function tooSlow(length: number, ms: number): HttpError {
+  return new HttpError(
+    408,
+    "unavailable",
+    `only ${length} bytes of the body came in ${Math.round(ms / 1000)} s; send it again over a faster way`,
+  );
 }
 
 function cutOff(cause: unknown): HttpError {

@@ -3,9 +3,11 @@
  * at once; whoever loses learns what is stored instead.
  */
 import type { Hash, Lsn, VolumeId } from "../../src/base/brand.ts";
+import { isPagefoldError } from "../../src/base/errors.ts";
 import { equalBytes } from "../../src/format/bytes.ts";
 import { commitKey, rollupKey } from "../../src/format/keys.ts";
 import type { ServerContext } from "./context.ts";
+import { HttpError } from "./problem.ts";
 import { type CheckedCommit, checkCommit, decodeWhole, placeOfCommit } from "./verify/commit.ts";
 import { signalOf } from "./volume-logs.ts";
 
@@ -45,13 +47,41 @@ export async function storeLocked(
   if (place === "exists") return { outcome: "exists", hash };
   const checked = await checkCommit(context, known, lsn, bytes, signal);
   // Not given up halfway: whether it came through would not be known.
-  const outcome = await store.put(commitKey(volume, lsn), bytes, { ifAbsent: true });
+  const outcome = await store
+    .put(commitKey(volume, lsn), bytes, { ifAbsent: true })
+    .catch((error: unknown) => {
+      throw isRefusal(error) ? error : unknownOutcome(volume, lsn, error);
+    });
   // "Exists" may be an attempt of this very call that came through unseen: news either way.
   events.announce(known, lsn, outcome === "created" ? bytes : undefined);
   if (outcome === "exists") return { outcome, hash };
   recorder.count("server.commits");
   await keepRollup(context, volume, lsn, checked);
   return { outcome, hash };
+}
+
+/** Whether the store said no to the only attempt that was made. */
+function isRefusal(error: unknown): boolean {
+  return (
+    isPagefoldError(error, "unauthorized", "forbidden", "quota", "invalid", "not_found") &&
+    error.details.repeated !== true
+  );
+}
+
+const UNKNOWN = "unknown";
+
+function unknownOutcome(volume: VolumeId, lsn: Lsn, cause: unknown): HttpError {
+  return new HttpError(
+    503,
+    "unavailable",
+    `it is not known whether commit ${lsn} of volume ${volume} reached the store; send it again to find out`,
+    { cause, details: { volume, lsn, outcome: UNKNOWN } },
+  );
+}
+
+/** Whether an error leaves open that the commit is stored, now or a little later: then nothing that it names may be deleted. */
+export function isUnknownOutcome(error: unknown): boolean {
+  return error instanceof HttpError && error.details.outcome === UNKNOWN;
 }
 
 /** Bands apart as this very commit has them: a writer that lost the LSN may have left its own. */

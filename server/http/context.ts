@@ -43,5 +43,6 @@ export interface ServerContext {
 
 /** How bodies up to so many bytes are read. */
 export function bodyLimits({ settings, runtime }: ServerContext, maxBytes: number): BodyLimits {
-  return { maxBytes, idleMs: settings.bodyIdleMs, runtime };
+  const { bodyIdleMs: idleMs, bodyBytesPerSecond: bytesPerSecond } = settings;
+  return { maxBytes, idleMs, bytesPerSecond, runtime };
 }

@@ -8,7 +8,7 @@ import { commitKey } from "../../src/format/keys.ts";
 import { LIMITS } from "../../src/format/limits.ts";
 import { type BundleEntry, decodeBundle } from "../../src/remote/http/bundle-codec.ts";
 import { bodyChunks } from "./body.ts";
-import { storeLocked } from "./commit-store.ts";
+import { isUnknownOutcome, storeLocked } from "./commit-store.ts";
 import { bodyLimits, type ServerContext } from "./context.ts";
 import { parseObjectKey } from "./object-keys.ts";
 import { storeSegment } from "./object-write.ts";
@@ -30,10 +30,9 @@ const PUSH_BYTES = Number.MAX_SAFE_INTEGER;
  * @throws 422 where anything of it lies, 409 `diverged` where another commit has the LSN, `conflict` where it is not the next one
  */
 export function pushBundle(context: ServerContext, volume: VolumeId, request: Request): Promise<Pushed> {
-  const work = () =>
-    // One push of a volume at a time in this server: a repetition waits for the attempt before it, and finds its commit or nothing.
-    context.locks.run(volume, request.signal, () => pushLocked(context, volume, request));
-  return context.uploads.lend(LIMITS.segmentStoredBytes, request.signal, work);
+  return context.uploads.lend(LIMITS.segmentStoredBytes, request.signal, () =>
+    take(context, volume, request),
+  );
 }
 
 interface Stored {
@@ -46,15 +45,41 @@ interface SentCommit {
   readonly bytes: Uint8Array;
 }
 
-async function pushLocked(context: ServerContext, volume: VolumeId, request: Request): Promise<Pushed> {
-  if ((await context.logs.find(volume, request.signal)) === undefined) throw noVolume(volume);
+async function take(context: ServerContext, volume: VolumeId, request: Request): Promise<Pushed> {
+  const { signal } = request;
+  if ((await context.logs.find(volume, signal)) === undefined) throw noVolume(volume);
+  const chunks = bodyChunks(request, bodyLimits(context, PUSH_BYTES));
+  const payloadBytes = Math.max(LIMITS.segmentStoredBytes, context.settings.commitBytes);
+  const entries = decodeBundle(chunks, { payloadBytes });
+  try {
+    const first = await nextEntry(entries);
+    const key = first?.kind === "bytes" ? first.key : "";
+    // A repetition of the push waits for the attempt before it, and finds its commit or nothing; other pushes do not wait for a slow sender.
+    return await context.locks.run(`push ${key}`, signal, () =>
+      takeAndCommit(context, volume, first, entries, signal),
+    );
+  } finally {
+    await entries.return();
+  }
+}
+
+type Entries = AsyncGenerator<BundleEntry, void, undefined>;
+
+async function takeAndCommit(
+  context: ServerContext,
+  volume: VolumeId,
+  first: BundleEntry | undefined,
+  entries: Entries,
+  signal: AbortSignal,
+): Promise<Pushed> {
   const stored: Stored[] = [];
   try {
     // The commit is stored when all has come: nothing may be wrong with the push behind it.
-    const commit = await takeAll(context, volume, request, stored);
-    return await commitPush(context, volume, commit, request.signal);
+    const commit = await takeAll(context, volume, first, entries, stored, signal);
+    return await context.locks.run(volume, signal, () => commitPush(context, volume, commit, signal));
   } catch (error) {
-    await takeBack(context, volume, stored);
+    if (!isUnknownOutcome(error))
+      await context.locks.run(volume, undefined, () => takeBack(context, volume, stored));
     throw error;
   }
 }
@@ -63,20 +88,15 @@ async function pushLocked(context: ServerContext, volume: VolumeId, request: Req
 async function takeAll(
   context: ServerContext,
   volume: VolumeId,
-  request: Request,
+  first: BundleEntry | undefined,
+  entries: Entries,
   stored: Stored[],
+  signal: AbortSignal,
 ): Promise<SentCommit> {
-  const chunks = bodyChunks(request, bodyLimits(context, PUSH_BYTES));
-  const payloadBytes = Math.max(LIMITS.segmentStoredBytes, context.settings.commitBytes);
-  const entries = decodeBundle(chunks, { payloadBytes });
   let commit: SentCommit | undefined;
-  try {
-    for (let entry = await nextEntry(entries); entry !== undefined; entry = await nextEntry(entries)) {
-      if (commit !== undefined) throw badBundle("something follows its commit");
-      commit = await takeEntry(context, volume, entry, stored, request.signal);
-    }
-  } finally {
-    await entries.return();
+  for (let entry = first; entry !== undefined; entry = await nextEntry(entries)) {
+    if (commit !== undefined) throw badBundle("something follows its commit");
+    commit = await takeEntry(context, volume, entry, stored, signal);
   }
   if (commit === undefined) throw badBundle("it has no commit");
   const { lsn } = commit;

@@ -17,6 +17,8 @@ export interface ServerSettings {
   readonly eventVolumes: number;
   /** How long the next bytes of a body may be waited for, milliseconds; default 30,000. */
   readonly bodyIdleMs: number;
+  /** What must come of a body in a second at least, on average of what is waited beyond `bodyIdleMs`; default 8 KiB. */
+  readonly bodyBytesPerSecond: number;
   /** Largest body that is no object: JSON; default 1 MiB. */
   readonly jsonBytes: number;
   /** Largest commit object that is accepted; default 64 MiB. */
@@ -42,6 +44,7 @@ export const defaultServerSettings: ServerSettings = {
   eventQueueBytes: 2 ** 20,
   eventVolumes: 100,
   bodyIdleMs: 30_000,
+  bodyBytesPerSecond: 8192,
   jsonBytes: 2 ** 20,
   commitBytes: 64 * 2 ** 20,
   uploadBytes: 256 * 2 ** 20,

@@ -117,6 +117,14 @@ describe("the stream of a volume", () => {
     expect((await remote.list(`volumes/${id}/commits/`)).length).toBe(6);
   });
 
+  it("a reader that is ahead of the store hears of what comes next", async () => {
+    const { site, id, writer } = await live();
+    const listener = await Listener.open(site, `volume=${id}@99`);
+    await change(writer, 40);
+    await listener.told(1);
+    expect(listener.lsns()).toEqual([5]);
+  });
+
   it("a large commit does not ride along", async () => {
     const { site, id, writer } = await live();
     const listener = await Listener.open(site, `volume=${id}@4`);

@@ -251,6 +251,14 @@ describe("writing objects", () => {
     at = 0;
     const late = await impatient.call("PUT", path, { body: body([new Uint8Array(10)], "hang") });
     expect(late.status).toBe(408);
+    const trickling = new Site(site.store, { settings: { bodyIdleMs: 20, bodyBytesPerSecond: 2 ** 30 } });
+    const trickle = new ReadableStream<Uint8Array>({
+      async pull(controller) {
+        await new Promise((resolve) => setTimeout(resolve, 2));
+        controller.enqueue(new Uint8Array(1));
+      },
+    });
+    expect((await trickling.call("PUT", path, { body: trickle })).status).toBe(408);
   });
 
   it("deleting: present or absent, and nothing but keys", async () => {

@@ -1,4 +1,5 @@
 import { describe, expect, it } from "vitest";
+import { PagefoldError } from "../../src/base/errors.ts";
 import { bundleStart, encodeBundle, encodeBundleEntry } from "../../src/remote/http/bundle-codec.ts";
 import { MemoryObjectStore } from "../../src/remote/memory-store.ts";
 import type { PutOptions } from "../../src/remote/object-store.ts";
@@ -240,6 +241,29 @@ describe("between servers", () => {
     const answers = await Promise.all(pushes.map(({ objects }, i) => sites[i % 2]!.push(base.id, objects)));
     expect(answers.map(({ status }) => status).sort()).toEqual([201, 409, 409, 409]);
     for (const { status, json } of answers) if (status === 409) expect(json.code).toBe("diverged");
+  });
+
+  it("invariant 2: a create that may yet come through takes nothing with it that the commit names", async () => {
+    const made = await world();
+    const { before, objects, lsn } = await nextPush(made, large);
+    // The answer is lost, and the request arrives when the sender was told so long ago.
+    let late: (() => Promise<unknown>) | undefined;
+    const put = before.put.bind(before);
+    Object.assign(before, {
+      put: async (...args: Parameters<typeof put>) => {
+        if (!args[0].includes("/commits/") || late !== undefined) return put(...args);
+        late = () => put(...args);
+        throw new PagefoldError("unavailable", "no answer came", { retryable: false });
+      },
+    });
+    const site = new Site(before);
+    const { status, json } = await site.push(made.id, objects);
+    expect([status, json.code, json.details.outcome]).toEqual([503, "unavailable", "unknown"]);
+    await late?.();
+    const reader = await (await openStore(before)).volume("docs");
+    expect(reader.status().lsn).toBe(lsn);
+    await reader.verify();
+    expect((await site.push(made.id, objects)).status).toBe(200);
   });
 
   it("a create that came through unseen is known for one's own", async () => {

@@ -156,7 +156,8 @@ export class EventHub {
     try {
       // Asked anew: others may have committed since the last look.
       await this.#look(source);
-      if (after === undefined) stream.places.set(volume, source.lsn);
+      // Only what is new, or of a reader whose commits the store does not have (any more): from here on.
+      if (after === undefined || after > source.lsn) stream.places.set(volume, source.lsn);
       for (;;) {
         const told = stream.places.get(volume);
         if (told === undefined || !stream.open) return;
@@ -204,8 +205,10 @@ export class EventHub {
     const { volume, forkPoint } = source;
     const { origin, recorder } = this.#parts;
     recorder.count("server.events.looks");
+    // What is announced while the listing is under way may be newer than what it says.
+    const before = source.lsn;
     const head = await findHead(origin, volume, { known: 0 as Lsn, forkPoint });
-    if (head < source.lsn) {
+    if (head < before) {
       if ((await origin.get(manifestKey(volume))) === undefined) return this.gone(volume);
       // The store went back to an older state: what comes now is news again.
       source.lsn = head;
