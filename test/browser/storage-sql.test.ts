@@ -12,6 +12,7 @@ import { queryWithPlainSqlite, sqlScripts } from "./sql-site.ts";
 import { crash, evict, goOffline, reload, withQuota } from "./storage-faults.ts";
 
 const browser = useBrowser({ pages: ["storage-sql"], scripts: sqlScripts });
+const isolated = useBrowser({ pages: ["storage-sql"], scripts: sqlScripts, isolated: true });
 /** Sites of their own, since a browser remembers for a while what a site may use. */
 const small = {
   opfs: useBrowser({ pages: ["storage-sql"], scripts: sqlScripts }),
@@ -22,6 +23,8 @@ type Kind = "auto" | "opfs" | "indexeddb";
 const COUNT = "SELECT count(*) AS n FROM t";
 const CHECK = "PRAGMA integrity_check";
 const MIB = 2 ** 20;
+/** For cases that write much, on a machine that does much else. */
+const LONG = { timeout: 240_000 };
 
 let names = 0;
 /** Names a space of the site and a storage of the browser. */
@@ -175,71 +178,163 @@ for (const kind of ["opfs", "indexeddb"] as const) {
       await tab.close();
     });
 
-    it("of which a single file is gone opens with the right rows, or says that it is corrupt; deleted, it opens as new", async (context) => {
-      const tab = await browser.open(context);
-      const page = pageOf(tab);
-      for (const file of ["header", "log-0", "log-1", "pages-4096", "pages-4096.index"]) {
-        const space = freshName();
-        const opening = openingOf(space, kind);
-        await page.open(opening);
-        await page.query({ sql: fill(1000) });
-        await page.push();
-        await page.query({ sql: "INSERT INTO t(b) VALUES ('not pushed')" });
-        expect(await page.close()).toBeNull();
-        await page.removeFile({ name: space, kind, file });
-        const failed = await page.failureOfOpen(opening);
-        // The log of the first generation is the second file.
-        const needed = file === "header" || file === "log-1";
-        expect([file, failed?.code], failed?.message).toEqual([file, needed ? "corrupt" : undefined]);
-        if (!needed) expect(await page.query({ sql: COUNT })).toEqual([{ n: 1001 }]);
-        if (!needed) expect(await page.close()).toBeNull();
-        await page.deleteStorage({ name: space });
-        await page.open(opening);
-        expect(await page.query({ sql: COUNT })).toEqual([{ n: 1000 }]);
-        expect(await page.close()).toBeNull();
-      }
-      await tab.close();
-    });
+    it(
+      "of which a single file is gone opens with the right rows, or says that it is corrupt; deleted, it opens as new",
+      LONG,
+      async (context) => {
+        const tab = await browser.open(context);
+        const page = pageOf(tab);
+        for (const file of ["header", "log-0", "log-1", "pages-4096", "pages-4096.index"]) {
+          const space = freshName();
+          const opening = openingOf(space, kind);
+          await page.open(opening);
+          await page.query({ sql: fill(1000) });
+          await page.push();
+          await page.query({ sql: "INSERT INTO t(b) VALUES ('not pushed')" });
+          expect(await page.close()).toBeNull();
+          await page.removeFile({ name: space, kind, file });
+          const failed = await page.failureOfOpen(opening);
+          // The log of the first generation is the second file.
+          const needed = file === "header" || file === "log-1";
+          expect([file, failed?.code], failed?.message).toEqual([file, needed ? "corrupt" : undefined]);
+          if (!needed) expect(await page.query({ sql: COUNT })).toEqual([{ n: 1001 }]);
+          if (!needed) expect(await page.close()).toBeNull();
+          await page.deleteStorage({ name: space });
+          await page.open(opening);
+          expect(await page.query({ sql: COUNT })).toEqual([{ n: 1000 }]);
+          expect(await page.close()).toBeNull();
+        }
+        await tab.close();
+      },
+    );
 
-    it("at the site's quota the cache gives way, then it is quota; nothing is lost, and it is pushed all the same", async (context) => {
-      const tab = await small[kind].open(context);
-      const page = pageOf(tab);
-      const settings = { diskBytes: 2 ** 30, memoryBytes: MIB };
-      const opening = openingOf("small", kind, { settings });
-      const objects = (await small[kind].site()).objects("small");
-      await withQuota(tab, 24 * MIB, async () => {
-        await page.open(opening);
-        await page.query({ sql: fill(7000, 1000) });
-        await page.push();
-        await page.query({ sql: "SELECT sum(length(b)) FROM t" });
-        const full = await page.commitUntilFull({ bytes: 50_000 });
-        expect(full.code, full.message).toBe("quota");
-        expect(full.acknowledged, "commits").toBeGreaterThan(40);
-        expect((await page.status()).residentPages, "the cache gave way").toBeLessThan(1200);
-        // IndexedDB tells too late to undo it; the failure said so.
-        const seen = 7000 + full.acknowledged + (full.committed ? 1 : 0);
-        expect(await page.query({ sql: COUNT })).toEqual([{ n: seen }]);
-        expect(await page.query({ sql: CHECK })).toEqual([{ integrity_check: "ok" }]);
+    it(
+      "at the site's quota the cache gives way, then it is quota; nothing is lost, and it is pushed all the same",
+      LONG,
+      async (context) => {
+        const tab = await small[kind].open(context);
+        const page = pageOf(tab);
+        const settings = { diskBytes: 2 ** 30, memoryBytes: MIB };
+        const opening = openingOf("small", kind, { settings });
+        const objects = (await small[kind].site()).objects("small");
+        await withQuota(tab, 24 * MIB, async () => {
+          await page.open(opening);
+          await page.query({ sql: fill(7000, 1000) });
+          await page.push();
+          await page.query({ sql: "SELECT sum(length(b)) FROM t" });
+          const full = await page.commitUntilFull({ bytes: 50_000 });
+          expect(full.code, full.message).toBe("quota");
+          expect(full.acknowledged, "commits").toBeGreaterThan(40);
+          expect((await page.status()).residentPages, "the cache gave way").toBeLessThan(1200);
+          // IndexedDB tells too late to undo it; the failure said so.
+          const seen = 7000 + full.acknowledged + (full.committed ? 1 : 0);
+          expect(await page.query({ sql: COUNT })).toEqual([{ n: seen }]);
+          expect(await page.query({ sql: CHECK })).toEqual([{ integrity_check: "ok" }]);
+          await reload(tab);
+          await page.open(opening);
+          const n = 7000 + full.acknowledged;
+          expect(await page.query({ sql: COUNT }), "what was acknowledged").toEqual([{ n }]);
+          expect(await page.query({ sql: CHECK })).toEqual([{ integrity_check: "ok" }]);
+          expect(await page.push()).toBe(2);
+          expect(await queryWithPlainSqlite(objects, "main", COUNT)).toEqual([[n]]);
+        });
+        // The browser has room again.
+        await page.query({ sql: "INSERT INTO t(b) VALUES ('room again')" });
+        expect(await page.push()).toBe(3);
+        expect(await page.close()).toBeNull();
         await reload(tab);
         await page.open(opening);
-        const n = 7000 + full.acknowledged;
-        expect(await page.query({ sql: COUNT }), "what was acknowledged").toEqual([{ n }]);
         expect(await page.query({ sql: CHECK })).toEqual([{ integrity_check: "ok" }]);
-        expect(await page.push()).toBe(2);
-        expect(await queryWithPlainSqlite(objects, "main", COUNT)).toEqual([[n]]);
-      });
-      // The browser has room again.
-      await page.query({ sql: "INSERT INTO t(b) VALUES ('room again')" });
-      expect(await page.push()).toBe(3);
-      expect(await page.close()).toBeNull();
-      await reload(tab);
-      await page.open(opening);
-      expect(await page.query({ sql: CHECK })).toEqual([{ integrity_check: "ok" }]);
-      expect(await page.status()).toMatchObject({ state: "clean", lsn: 3 });
-      await tab.close();
-    });
+        expect(await page.status()).toMatchObject({ state: "clean", lsn: 3 });
+        await tab.close();
+      },
+    );
   });
 }
+
+describe("local state over every bridge", () => {
+  for (const [bridge, site] of [
+    ["shared-memory", isolated],
+    ["sync-xhr", browser],
+  ] as const) {
+    for (const kind of ["opfs", "indexeddb"] as const) {
+      it(`${bridge}, ${kind}: commits of a thread that blocks are kept, and pages are read from there`, async (context) => {
+        const tab = await site.open(context);
+        const page = pageOf(tab);
+        const space = freshName();
+        const opening = openingOf(space, kind, { bridge });
+        expect(await page.open(opening)).toMatchObject({ bridge, storage: kind });
+        await page.query({ sql: fill(1000) });
+        await page.push();
+        expect(await page.write({ sql: "INSERT INTO t(b) VALUES ('kept')" })).toEqual({ durable: true });
+        await reload(tab);
+        expect(await page.open(opening)).toMatchObject({ ahead: 1, storage: kind });
+        expect(await page.query({ sql: "SELECT count(*) AS n, max(a) AS last FROM t" })).toEqual([
+          { n: 1001, last: 1001 },
+        ]);
+        expect(await page.push()).toBe(2);
+        expect(await page.close()).toBeNull();
+        await tab.close();
+      });
+    }
+  }
+});
+
+it("on the page's own thread local state is in IndexedDB", async (context) => {
+  const tab = await browser.open(context);
+  const page = pageOf(tab);
+  const opening = openingOf(freshName(), "auto", { worker: false });
+  expect((await page.open(opening)).storage).toBe("indexeddb");
+  expect(await page.write({ sql: fill(10) })).toEqual({ durable: true });
+  await reload(tab);
+  expect(await page.open({ ...opening, options: { ...opening.options, worker: true } })).toMatchObject({
+    storage: "indexeddb",
+    ahead: 2,
+  });
+  expect(await page.query({ sql: COUNT })).toEqual([{ n: 10 }]);
+  await tab.close();
+});
+
+it("what is relaxed, or in memory alone, says that it is not durable", async (context) => {
+  const tab = await browser.open(context);
+  const page = pageOf(tab);
+  for (const kind of ["opfs", "indexeddb"] as const) {
+    await page.open(openingOf(freshName(), kind));
+    await page.query({ sql: "PRAGMA synchronous = NORMAL" });
+    expect(await page.write({ sql: fill(10) })).toEqual({ durable: false });
+    await page.query({ sql: "PRAGMA synchronous = FULL" });
+    expect(await page.write({ sql: "DELETE FROM t" })).toEqual({ durable: true });
+    expect(await page.close()).toBeNull();
+  }
+  for (const options of [{}, { local: { path: "nowhere", kind: "memory" as const } }]) {
+    expect((await page.open({ space: freshName(), options })).storage).toBe("memory");
+    expect(await page.write({ sql: fill(10) })).toEqual({ durable: false });
+    expect(await page.close()).toBeNull();
+  }
+  await tab.close();
+});
+
+it("sorts and journals that memory has no room for go to a file in OPFS, which goes with them", async (context) => {
+  const tab = await browser.open(context);
+  const page = pageOf(tab);
+  const opening = openingOf(freshName(), "opfs", { tempBytes: 2 ** 17 });
+  for (let round = 0; round < 2; round++) {
+    await page.open(opening);
+    await page.query({ sql: round === 0 ? fill(20_000, 300) : "UPDATE t SET b = randomblob(300)" });
+    const sorted = "SELECT sum(a) AS sum FROM (SELECT a, b FROM t ORDER BY b, a LIMIT -1)";
+    expect(await page.query({ sql: sorted })).toEqual([{ sum: 200_010_000 }]);
+    await page.query({ sql: "VACUUM" });
+    expect(await page.query({ sql: CHECK })).toEqual([{ integrity_check: "ok" }]);
+    expect(await page.filesOf({ name: opening.space })).toContain("temp");
+    // The second time its worker is gone without having closed anything.
+    if (round === 0) expect(await page.close()).toBeNull();
+    else await reload(tab);
+    if (round === 0) expect(await page.filesOf({ name: opening.space })).not.toContain("temp");
+  }
+  await page.open(opening);
+  expect(await page.query({ sql: CHECK })).toEqual([{ integrity_check: "ok" }]);
+  await tab.close();
+});
 
 it("a private window keeps local state for as long as it is open, and says where", async (context) => {
   await requireChromium(context);

@@ -94,6 +94,14 @@ export async function removeFile({
   await files.close();
 }
 
+/** The files of a storage in OPFS. */
+export async function filesOf({ name }: { name: string }): Promise<string[]> {
+  const folder = await (await navigator.storage.getDirectory()).getDirectoryHandle("pagefold");
+  const files: string[] = [];
+  for await (const [file] of (await folder.getDirectoryHandle(name)).entries()) files.push(file);
+  return files;
+}
+
 export async function deleteStorage({ name }: { name: string }): Promise<void> {
   await deleteBrowserStorage(name);
 }
