@@ -237,6 +237,11 @@ describe("the cache", () => {
     );
     expect(behind.gets).toEqual([]);
     await second.close();
+    const again = await withCache(behind, { disk });
+    // The first block tells the size of the whole: no listing either.
+    expect(await again.sizeOf(segment(1))).toBe(600_000);
+    expect(behind.lists).toBe(0);
+    await again.close();
     for (const name of await files.list()) {
       if (name.endsWith(".index")) continue;
       const file = await files.open(name);

@@ -102,7 +102,7 @@ class Cache implements CachedStore {
   }
 
   async sizeOf(key: string, signal?: AbortSignal): Promise<number | undefined> {
-    const known = this.#memory.find(key)?.size;
+    const known = this.#memory.find(key)?.size ?? this.#sizeOnDisk(key);
     if (known !== undefined) return known;
     // The key itself is the first of all that it begins.
     const [entry] = await this.#store.list(key, { limit: 1, ...(signal === undefined ? {} : { signal }) });
@@ -235,6 +235,15 @@ class Cache implements CachedStore {
     }
     const end = found.indexOf(undefined);
     return (end === -1 ? found : found.slice(0, end)) as Uint8Array[];
+  }
+
+  /** What the disk knows of an object's size, which its first block tells. */
+  #sizeOnDisk(key: string): number | undefined {
+    if (this.#disk === undefined || !ON_DISK.test(key)) return undefined;
+    const object = this.#memory.object(key);
+    this.#fromDisk(object, 0);
+    this.#memory.release(object);
+    return object.size;
   }
 
   #fromDisk(object: CachedObject, number: number): Uint8Array | undefined {
