@@ -3,6 +3,7 @@ import { once } from "node:events";
 import { ServerResponse } from "node:http";
 import { connect } from "node:net";
 import { describe, expect, it } from "vitest";
+import { mintToken, secretSigningKey } from "../../server/http/ops/mint.ts";
 import { isStream, keptBody } from "../../server/http/ops/write-response.ts";
 import { bodyOfParts } from "../../server/http/stream.ts";
 import { PagefoldError } from "../../src/base/errors.ts";
@@ -384,7 +385,6 @@ describe("limits", () => {
         runtime: { monotonic: () => 0 },
       },
     );
-    const { mintToken, secretSigningKey } = await import("../../server/http/ops/mint.ts");
     const key = secretSigningKey(new TextEncoder().encode(secret), "x");
     const tokenOf = async (subject: string): Promise<string> =>
       (await mintToken(key, { grants: [], expiresInMs: 60_000, subject })).token;
@@ -494,6 +494,14 @@ describe("health", () => {
       secrets: { jwtSecret: secret },
     });
     expect((await ask(`${admin.url}/metrics`)).status).toBe(403);
+    const { token } = await mintToken(secretSigningKey(new TextEncoder().encode(secret), "x"), {
+      grants: [{ right: "admin", prefix: "" }],
+      expiresInMs: 60_000,
+    });
+    const answer = await ask(`${admin.url}/metrics`, { headers: { authorization: `Bearer ${token}` } });
+    expect(answer.status).toBe(200);
+    expect(answer.body).toMatch(/^process_cpu_seconds_total /m);
+    expect(answer.body).toMatch(/^pagefold_http_requests_in_flight 1$/m);
   });
 
   it("answers behind a path that a proxy leaves in front", async () => {

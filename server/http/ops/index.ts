@@ -92,7 +92,6 @@ async function start(
   const store = components.store ?? (await openStore(settings));
   if (components.store === undefined) closers.push(() => store.close());
   const metrics = new Metrics(runtime);
-  metrics.collectProcess();
   const parts = { settings, store, metrics, log, runtime, version: packageJson.version };
   const operation = await operate({
     ...parts,

@@ -36,9 +36,8 @@ export function opsRoutes(parts: OpsParts): Hono {
         throw new HttpError(403, "forbidden", "metrics are for holders of admin on everything");
       }
     }
-    const { registry } = parts.metrics;
-    return new Response(await registry.metrics(), {
-      headers: { ...HEADERS, "content-type": registry.contentType },
+    return new Response(await parts.metrics.text(), {
+      headers: { ...HEADERS, "content-type": parts.metrics.registry.contentType },
     });
   });
   app.get("/openapi.json", () =>
