@@ -41,7 +41,7 @@ const entries: Entry[] = Object.entries(manifest.exports).flatMap(([path, target
 });
 
 function entryOf(specifier: string, target: Target): Entry {
-  const name = target.default.replace(/^\.\/dist\/|\.js$/g, "");
+  const name = target.types.replace(/^\.\/dist\/|\.d\.ts$/g, "");
   return { specifier, source: sources.get(name) ?? "", built: target.default };
 }
 
