@@ -23,8 +23,10 @@ import {
 } from "../format/frame-encoder.ts";
 import type { CodecReply, CodecRequest, DecodeReply, EncodeReply } from "./codec-messages.ts";
 
-/** Jobs done on the calling thread before workers are started: a small commit is over by then. */
+/** Jobs done on the calling thread before workers are started: a commit of a few of them is over by then. */
 const INLINE_JOBS = 2;
+/** Page bytes that are no reason to wake another thread: it takes as long as the work does. */
+const INLINE_BYTES = 64 * 1024;
 
 /**
  * Page bytes lie outside of the heap, so what a worker leaves behind is small objects that keep large buffers alive: a young generation of
@@ -62,7 +64,7 @@ export class CodecPool implements FrameEncoder, FrameDecoder {
   }
 
   async encode(job: EncodeJob): Promise<EncodedBatch> {
-    if (this.#runInline()) return this.#inline.encode(job);
+    if (this.#runInline(job.bytes.length)) return this.#inline.encode(job);
     const { pages, bytes, pageSize, framePages, seed } = job;
     const request = { kind: "encode", pages, bytes, pageSize, framePages, seed } as const;
     const whole = bytes.byteLength === bytes.buffer.byteLength;
@@ -76,7 +78,8 @@ export class CodecPool implements FrameEncoder, FrameDecoder {
   }
 
   async decode(job: DecodeJob): Promise<DecodedFrames> {
-    if (this.#runInline()) return this.#inline.decode(job);
+    const pages = job.frames.reduce((sum, frame) => sum + frame.pages.length, 0);
+    if (this.#runInline(pages * job.pageSize)) return this.#inline.decode(job);
     const stored = wholeBuffer(joinBytes(job.frames.map((frame) => frame.stored)));
     const frames = job.frames.map(({ frame, pages, where }) => ({ frame, pages, where }));
     const { pageSize, digestSeed } = job;
@@ -98,8 +101,8 @@ export class CodecPool implements FrameEncoder, FrameDecoder {
     this.#idle.length = 0;
   }
 
-  #runInline(): boolean {
-    if (this.#script === undefined) return true;
+  #runInline(bytes: number): boolean {
+    if (this.#script === undefined || bytes <= INLINE_BYTES) return true;
     return this.#all.size === 0 && this.#inlineJobs++ < INLINE_JOBS;
   }
 
