@@ -3,6 +3,7 @@
  * WebAssembly zstd loaded, and does both from then on.
  */
 import { Decompress } from "fzstd";
+import { loadPart } from "../base/load-part.ts";
 import { type Codecs, loadCodecs } from "../format/codecs.ts";
 import { type FrameEncoder, inlineFrameEncoder } from "../format/frame-encoder.ts";
 
@@ -17,7 +18,7 @@ export async function loadPageCodecs(): Promise<PageCodecs> {
   let whole: Promise<FrameEncoder> | undefined;
   let { decompress: open } = reading;
   const loadWhole = async (): Promise<FrameEncoder> => {
-    const both = await loadCodecs();
+    const both = await loadPart(() => loadCodecs());
     open = both.decompress;
     return inlineFrameEncoder(both);
   };

@@ -148,6 +148,53 @@ describe("pagefold/browser", () => {
     await page.close();
   });
 
+  it("has what it can do offline at hand a moment after it was opened for writing", async (context) => {
+    needsBuild(context);
+    const { folder } = application({
+      "main.js": `import { openDatabase } from "./pagefold/pagefold.js";
+        globalThis.open = async (space) => {
+          globalThis.db = await openDatabase({ url: "/objects/" + space + "/", tag: "words" });
+          await db.hydrate();
+        };
+        globalThis.work = async () => {
+          await db.exec("UPDATE words SET n = 1000 WHERE id = 1");
+          const live = db.live("SELECT n FROM words WHERE id = 1");
+          const { value } = await live.next();
+          await live.return();
+          const [pragma] = await db.query("PRAGMA pagefold_status");
+          const { ahead } = await db.status();
+          const { dropped } = await db.reset();
+          return { value, pragma: pragma !== undefined, ahead, dropped };
+        };
+        document.title = "ready";`,
+      "index.html": PAGE("./main.js"),
+    });
+    serveFolder(site, folder, "/offline");
+    serveFolder(site, join(folder, "node_modules/pagefold/dist/browser"), "/offline/pagefold");
+    const browser = await requireChromium(context);
+    const { page } = await browser.open(`${site.origin}/offline/index.html`);
+    await page.waitForFunction(() => document.title === "ready");
+    const loaded: string[] = [];
+    page.on("requestfinished", (request) => loaded.push(request.url()));
+    type Globals = { open(space: string): Promise<void>; work(): Promise<unknown> };
+    await page.evaluate(
+      (space) => (globalThis as unknown as Globals).open(space),
+      `imported-bundlers-${++spaces}`,
+    );
+    for (const part of ["verbs", "live-queries", "volume-calls", "pagefold-pragmas"])
+      await expect
+        .poll(() => loaded.some((url) => url.includes(`/${part}-`)), { timeout: 30_000 })
+        .toBe(true);
+    await page.context().setOffline(true);
+    try {
+      const done = await page.evaluate(() => (globalThis as unknown as Globals).work());
+      expect(done).toEqual({ value: [{ n: 1000 }], pragma: true, ahead: 1, dropped: 1 });
+    } finally {
+      await page.context().setOffline(false);
+      await page.close();
+    }
+  });
+
   it("works when Vite has built the application", async (context) => {
     needsBuild(context);
     const { folder } = application({

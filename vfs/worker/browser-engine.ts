@@ -3,6 +3,7 @@
  * only reads loads neither the code for that nor what compresses.
  */
 import { loadPart } from "../../src/base/load-part.ts";
+import { systemRuntime } from "../../src/base/runtime.ts";
 import { loadPageCodecs } from "../../src/browser/page-codecs.ts";
 import { loadVerbs } from "../../src/store/load-verbs.ts";
 import { PageStore } from "../../src/store/page-store.ts";
@@ -15,12 +16,26 @@ export async function openBrowserEngine(
   const { remote, recorder } = options;
   const { local, settings, readOnly } = request;
   const codecs = await loadPageCodecs();
-  // A page that goes offline shall still be able to do what it can do there. Nobody waits for it; where it fails, the verb tells.
-  if (readOnly !== true) loadVerbs().catch(() => {});
+  if (readOnly !== true) void loadAhead();
   if (local !== undefined) {
     const { openLocalEngine } = await loadPart(() => import("./browser-local-engine.ts"));
     return openLocalEngine(local, request, options, codecs);
   }
   const more = settings === undefined ? {} : { settings };
   return { store: await PageStore.open({ remote, recorder, ...codecs, ...more }), storage: "memory" };
+}
+
+/** Not while the database is being opened. */
+const AHEAD_MS = 1000;
+
+/** A page that goes offline shall be able to do there what it can. Nobody waits for this; where it fails, whatever needs the part tells. */
+async function loadAhead(): Promise<void> {
+  await systemRuntime.sleep(AHEAD_MS);
+  const parts = [
+    loadVerbs(),
+    import("../session/live-queries.ts"),
+    import("../session/volume-calls.ts"),
+    import("../sqlite/pagefold-pragmas.ts"),
+  ];
+  await Promise.allSettled(parts);
 }
