@@ -6,8 +6,10 @@ import { describe, expect, it } from "vitest";
 import { isPagefoldError, PagefoldError } from "../../src/base/errors.ts";
 import { type BlockDatabase, IdbBlockFileSystem } from "../../src/browser/idb-block-file.ts";
 import type { BlockFile } from "../../src/local/block-file.ts";
+import { MemoryObjectStore } from "../../src/remote/memory-store.ts";
 import { blockFileContract } from "../contracts/block-file.ts";
 import { seededRandom, testSeed } from "../local/xxh64.ts";
+import { openStore, textBytes } from "../store/support.ts";
 
 /** Values by key, changed by whole transactions, each of which takes a few turns of the event loop. */
 class SlowDatabase implements BlockDatabase {
@@ -82,6 +84,61 @@ async function stored(database: SlowDatabase, name: string): Promise<Buffer> {
   const file = await new IdbBlockFileSystem(database.clone()).open(name);
   return contentOf(file);
 }
+
+const PAGE = 4096;
+const PAGES = 40;
+const options = { settings: { compactAboveBytes: 300_000, diskBytes: 2 ** 20, memoryBytes: 2 ** 20 } };
+
+/** What a session that ends now leaves to the next one, or why that could not open it. */
+async function afterCrash(remote: MemoryObjectStore, database: SlowDatabase): Promise<Buffer> {
+  const files = new IdbBlockFileSystem(database.clone());
+  const store = await openStore(remote, { ...options, local: { files } });
+  try {
+    const volume = await store.volume("v", { offline: true });
+    return Buffer.from(await volume.read(0, PAGES * PAGE));
+  } finally {
+    await store.close();
+  }
+}
+
+describe("the engine over it", () => {
+  it(`invariants 2 and 3: whenever it ends, every commit that was acknowledged is there, and no part of another (seed ${testSeed})`, async () => {
+    const random = seededRandom(testSeed);
+    const below = (n: number) => Math.floor(random() * n);
+    const remote = new MemoryObjectStore();
+    const database = new SlowDatabase(() => below(5));
+    const store = await openStore(remote, { ...options, local: { files: new IdbBlockFileSystem(database) } });
+    const volume = await store.createVolume({ tag: "v", pageSize: PAGE });
+    await volume.write(0, textBytes(PAGES * PAGE, 1));
+    await volume.push();
+    let before = Buffer.from(textBytes(PAGES * PAGE, 1));
+    let ends = 0;
+    for (let step = 2; step < 60; step++) {
+      const at = below(PAGES - 10) * PAGE + below(2) * 100;
+      const bytes = textBytes(1 + below(9 * PAGE), step);
+      const after = Buffer.from(before);
+      after.set(bytes, at);
+      let acknowledged = false;
+      const writing = volume.write(at, bytes).then(() => {
+        acknowledged = true;
+      });
+      for (let turn = 0; !acknowledged; turn++) {
+        const found = await afterCrash(remote, database);
+        ends++;
+        const which = found.equals(before) ? "before" : found.equals(after) ? "after" : "neither";
+        expect(which, `step ${step}, turn ${turn}`).not.toBe("neither");
+        await new Promise((resolve) => setImmediate(resolve));
+      }
+      await writing;
+      expect((await afterCrash(remote, database)).equals(after), `step ${step}, acknowledged`).toBe(true);
+      if (random() < 0.3) await volume.push();
+      before = after;
+    }
+    await store.close();
+    expect(ends).toBeGreaterThan(60);
+    expect((await afterCrash(remote, database)).equals(before), "closed").toBe(true);
+  });
+});
 
 describe("write-behind", () => {
   it(`invariants 2 and 3: what is stored at any moment is a state of a flush, and no older than what was durable (seed ${testSeed})`, async () => {
