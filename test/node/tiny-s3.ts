@@ -68,6 +68,8 @@ export class TinyS3 {
       }
       case "GET":
       case "HEAD": {
+        const query = new URL(request.url ?? "", "http://h").searchParams;
+        if (query.get("list-type") === "2") return { status: 200, body: this.#listing(path, query) };
         if (found === undefined) return { status: 404, body: errorBody({ status: 404, code: "NoSuchKey" }) };
         const headers = found.attempt === undefined ? {} : { "x-amz-meta-pagefold-attempt": found.attempt };
         const range = /^bytes=(\d+)-(\d+)$/.exec(request.headers.range ?? "");
@@ -85,6 +87,29 @@ export class TinyS3 {
         return { status: 501, body: errorBody({ status: 501, code: "NotImplemented" }) };
     }
   }
+
+  /** ListObjectsV2 in one page, of a bucket that is addressed by its path. */
+  #listing(bucketPath: string, query: URLSearchParams): string {
+    const base = `${bucketPath.replace(/\/$/, "")}/`;
+    const [prefix, after] = [query.get("prefix") ?? "", query.get("start-after") ?? ""];
+    const limit = Number(query.get("max-keys") ?? 1000);
+    const all = [...this.objects.keys()]
+      .filter((path) => path.startsWith(base + prefix))
+      .map((path) => path.slice(base.length))
+      .filter((key) => key > after)
+      .sort();
+    const contents = all.slice(0, limit).map((key) => {
+      const size = this.objects.get(base + key)?.bytes.length ?? 0;
+      return `<Contents><Key>${xmlText(key)}</Key><Size>${size}</Size></Contents>`;
+    });
+    const more = `<IsTruncated>${all.length > limit}</IsTruncated><KeyCount>${contents.length}</KeyCount>`;
+    return `<?xml version="1.0"?><ListBucketResult>${more}${contents.join("")}</ListBucketResult>`;
+  }
+}
+
+/** What an object's path is within its bucket, as XML writes it. */
+function xmlText(text: string): string {
+  return text.replace(/[&<>]/g, (char) => `&#${char.charCodeAt(0)};`);
 }
 
 function errorBody({ status, code, body }: { status: number; code?: string; body?: string }): string {
