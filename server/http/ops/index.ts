@@ -143,8 +143,13 @@ async function openRoutes(parts: RouteParts, closers: Closers): Promise<Routes> 
     },
     ...(authenticate === undefined ? {} : { authenticate }),
     ...(cache === undefined ? {} : { cacheFiles: cache.files }),
-    onError: (error, request) =>
-      log.logger.error({ id: recordOf(request)?.id, ...errorFields(error) }, "no answer"),
+    onError: (error, request) => {
+      const { logger } = log;
+      const fields = { id: recordOf(request)?.id, ...errorFields(error) };
+      // Nobody waits for what a client gave up; that is no failure of ours.
+      if (request.signal.aborted) logger.debug(fields, "given up");
+      else logger.error(fields, "no answer");
+    },
   });
   closers.push(() => server.close());
   await server.ready();
