@@ -74,14 +74,24 @@ export class VolumeLogs {
     return known;
   }
 
-  /** The newest commit, as the store says now: one listing. */
-  head(known: KnownVolume, signal?: AbortSignal): Promise<Lsn> {
-    return findHead(
-      this.#origin,
-      known.manifest.volume,
-      { known: 0 as Lsn, forkPoint: known.forkPoint },
-      signalOf(signal),
-    );
+  /**
+   * The newest commit, as the store says now: one listing. Where there is none, whether there is a volume is asked, too: another server may have
+   * deleted it.
+   * @throws `not_found`
+   */
+  async head(known: KnownVolume, signal?: AbortSignal): Promise<Lsn> {
+    const { manifest, forkPoint: point } = known;
+    const { volume } = manifest;
+    const options = signalOf(signal);
+    const head = await findHead(this.#origin, volume, { known: 0 as Lsn, forkPoint: point }, options);
+    if (head > point) return head;
+    const start = await this.#origin.get(manifestKey(volume), {
+      range: { offset: 0, length: 1 },
+      ...options,
+    });
+    if (start !== undefined) return head;
+    this.forget(volume);
+    throw noVolume(volume);
   }
 
   directory({ manifest }: KnownVolume): CommitDirectory {
