@@ -274,6 +274,12 @@ export class PageCache {
     this.#disk?.flush();
   }
 
+  /** Writes the pages that wait to be written together with others: they are found again also where nobody comes to close this. */
+  writeWaiting(): void {
+    this.#checkOpen();
+    this.#disk?.writeRun();
+  }
+
   /** Idempotent. Pages on disk are found by the next `open`. */
   async close(): Promise<void> {
     if (this.#closed) return;

@@ -47,10 +47,18 @@ import { defaultSettings, type StoreSettings } from "./settings.ts";
 import { listTags, removeTag, resolveTag, setTag, type TagEntry } from "./tags.ts";
 import { type Options, Volume, type VolumeEvents } from "./volume.ts";
 
+/** Where local state lives; memory by default. */
+export interface LocalOptions {
+  readonly files?: BlockFileSystem;
+  /** Called by `close`: a process lock, say. */
+  readonly release?: () => Promise<void>;
+  /** Asked where the files are full, before cached pages are given up: gives back room that nothing needs, and answers whether there was any. */
+  readonly makeRoom?: () => boolean;
+}
+
 export interface PageStoreOptions {
   readonly remote: ObjectStore;
-  /** Where local state lives; memory by default. `release` is called by `close` (a process lock, say). */
-  readonly local?: { readonly files?: BlockFileSystem; readonly release?: () => Promise<void> };
+  readonly local?: LocalOptions;
   readonly codecs?: Codecs;
   /** Bulk work; on the calling thread by default, in workers with `pagefold/node`. */
   readonly encoder?: FrameEncoder;
@@ -114,7 +122,8 @@ export class PageStore {
       const { compactAboveBytes } = { ...defaultSettings, ...options.settings };
       const caches: PageCache[] = [];
       // Where only `durable` says what did not fit, that gives way.
-      const makeRoom = (bytes: number) => !log.deferred && giveWay(caches, bytes);
+      const makeRoom = (bytes: number) =>
+        !log.deferred && (options.local?.makeRoom?.() === true || giveWay(caches, bytes));
       const log: ReplicaLog = await ReplicaLog.open(files, {
         codecs,
         runtime,
@@ -311,6 +320,15 @@ export class PageStore {
   /** Ids of the volumes that this side follows. */
   local(): VolumeId[] {
     return [...this.#log.all()].map(({ manifest }) => manifest.volume);
+  }
+
+  /**
+   * Hands the disk the cached pages that wait for company, for a process that may end without closing, as tabs do. They could be fetched again, but not
+   * without a network.
+   */
+  writeWaiting(): void {
+    this.#check();
+    for (const cache of this.#openCaches) cache.writeWaiting();
   }
 
   /** Flushes and closes everything; idempotent. Unpushed commits stay in the local files. */
