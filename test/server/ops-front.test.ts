@@ -338,14 +338,14 @@ describe("limits", () => {
     const server = await operated(
       async (request) => {
         if (request.method === "POST") return new Response(`${(await request.arrayBuffer()).byteLength}`);
-        await new Promise((resolve) => setTimeout(resolve, 150));
+        await new Promise((resolve) => setTimeout(resolve, 600));
         return new Response("events");
       },
-      { settings: { requestTimeout: 50 } },
+      { settings: { requestTimeout: 250 } },
     );
     const slow = async function* (): AsyncGenerator<Uint8Array> {
       for (let i = 0; i < 4; i++) {
-        await new Promise((resolve) => setTimeout(resolve, 50));
+        await new Promise((resolve) => setTimeout(resolve, 120));
         yield new Uint8Array(10);
       }
     };

@@ -97,11 +97,14 @@ describe("SIGTERM", () => {
   }
 
   it("with a delay it goes on, not ready, until a second signal or the delay is over", async () => {
-    const server = await serve(["--store", store, "--drain-delay", "2s"]);
-    const stopped = server.stop();
+    const server = await serve(["--store", store, "--drain-delay", "45s"]);
+    server.cli.child.kill("SIGTERM");
     await until("it to be not ready", async () => (await fetch(`${server.url}/readyz`)).status === 503);
     expect((await fetch(`${server.url}/v1/tags`)).status).toBe(200);
-    expect((await stopped).code).toBe(0);
+    server.cli.child.kill("SIGTERM");
+    expect((await server.cli.result).signal).toBe("SIGTERM");
+    const short = await serve(["--store", store, "--drain-delay", "10ms"]);
+    expect((await short.stop()).code).toBe(0);
   });
 });
 
