@@ -86,8 +86,8 @@ export function createServer(options: ServerOptions): PagefoldServer {
   // Told to whoever asks next.
   opening.catch(() => {});
   const late = async (request: Request): Promise<Response> => {
-    const context = await opening;
-    return (router ?? new Router(context)).fetch(request);
+    await opening;
+    return router!.fetch(request);
   };
   return {
     fetch: (request) =>
@@ -97,12 +97,14 @@ export function createServer(options: ServerOptions): PagefoldServer {
     ready: async () => {
       await opening;
     },
-    endStreams: () => void opening.then(({ events }) => events.close()),
+    endStreams: () => void opening.then(({ events }) => events.close()).catch(() => {}),
     figures: () => router?.figures(),
     close: async () => {
       if (closed) return;
       closed = true;
-      await (await opening).close();
+      // What never opened has nothing to close; whoever waits for it hears why.
+      const context = await opening.catch(() => undefined);
+      await context?.close();
     },
   };
 }
@@ -111,7 +113,9 @@ async function openContext(options: ServerOptions): Promise<ServerContext & { cl
   const { runtime = systemRuntime, recorder = noopRecorder } = options;
   const settings = { ...defaultServerSettings, ...options.settings };
   const codecs = options.codecs ?? (await loadCodecs());
-  const origin = withRetry(withMetrics(options.store, recorder), { runtime, recorder });
+  // The store is the caller's: it stays open when its wrappers are closed.
+  const counted: ObjectStore = { ...withMetrics(options.store, recorder), close: async () => {} };
+  const origin = withRetry(counted, { runtime, recorder });
   const { cacheFiles: files } = options;
   const store = await withCache(origin, {
     memoryBytes: settings.cacheMemoryBytes,

@@ -5,20 +5,18 @@
  */
 import type { Lsn, VolumeId } from "../../../src/base/brand.ts";
 import { isPagefoldError } from "../../../src/base/errors.ts";
-import { Lru } from "../../../src/base/lru.ts";
 import type { Recorder } from "../../../src/base/recorder.ts";
 import type { Runtime } from "../../../src/base/runtime.ts";
 import { Semaphore } from "../../../src/base/semaphore.ts";
 import type { Codecs } from "../../../src/format/codecs.ts";
-import { decodeCommit } from "../../../src/format/commit-codec.ts";
-import { commitKey, manifestKey } from "../../../src/format/keys.ts";
+import { manifestKey } from "../../../src/format/keys.ts";
 import type { ObjectStore } from "../../../src/remote/object-store.ts";
 import { findHead } from "../../../src/replicate/head.ts";
 import type { CachedStore } from "../cache/with-cache.ts";
 import type { Principal } from "../principal.ts";
 import type { ServerSettings } from "../settings.ts";
 import type { KnownVolume, VolumeLogs } from "../volume-logs.ts";
-import { CommitEvent, INLINE_OBJECT_BYTES } from "./commit-event.ts";
+import { CommitEvents } from "./commit-events.ts";
 import { EventStream } from "./event-stream.ts";
 import { Keeper } from "./keeper.ts";
 import type { Peers } from "./peers.ts";
@@ -40,11 +38,8 @@ export interface Wanted {
   readonly after: number | undefined;
 }
 
-/** A client further behind is told of the newest commit only. */
-const CATCH_UP = 32;
 /** Volumes that are looked at together by the poll. */
 const POLLS_AT_ONCE = 16;
-const KEPT_EVENT_BYTES = 8 * 2 ** 20;
 
 interface Source {
   readonly volume: VolumeId;
@@ -64,7 +59,7 @@ export class EventHub {
   readonly #parts: HubParts;
   readonly #sources = new Map<VolumeId, Source>();
   readonly #streams = new Set<EventStream>();
-  readonly #events = new Lru<string, CommitEvent>(KEPT_EVENT_BYTES);
+  readonly #events: CommitEvents;
   readonly #keeper: Keeper;
   #polling = false;
   readonly #stop = new AbortController();
@@ -72,6 +67,7 @@ export class EventHub {
 
   constructor(parts: HubParts) {
     this.#parts = parts;
+    this.#events = new CommitEvents(parts);
     const { runtime, settings } = parts;
     this.#keeper = new Keeper(runtime, settings.heartbeatMs, this.#streams, (stream) => {
       for (const volume of [...stream.places.keys()]) this.#end(stream, volume);
@@ -115,7 +111,7 @@ export class EventHub {
     this.#parts.peers.notify(volume, lsn);
     const source = this.#sources.get(volume);
     if (source === undefined) return;
-    if (object !== undefined) this.#make(volume, lsn, object);
+    if (object !== undefined) this.#events.make(volume, lsn, object);
     this.#learn(source, lsn);
   }
 
@@ -162,7 +158,7 @@ export class EventHub {
         const told = stream.places.get(volume);
         if (told === undefined || !stream.open) return;
         if (told >= source.lsn) break;
-        for (const event of await this.#between(known, told, source.lsn)) {
+        for (const event of await this.#events.between(known, told, source.lsn)) {
           await stream.room();
           if ((stream.places.get(volume) ?? event.lsn) < event.lsn) stream.tell(event);
         }
@@ -211,6 +207,7 @@ export class EventHub {
     if (head < before) {
       if ((await origin.get(manifestKey(volume))) === undefined) return this.gone(volume);
       // The store went back to an older state: what comes now is news again.
+      this.#events.clear();
       source.lsn = head;
       source.target = head;
       for (const stream of source.subscribers.keys()) {
@@ -241,11 +238,11 @@ export class EventHub {
   }
 
   async #tellAll(source: Source, to: number): Promise<void> {
-    const ready = this.#events.get(`${source.volume}@${to}`);
+    const ready = this.#events.made(source.volume, to);
     const next = source.lsn + 1 === to && ready !== undefined;
     const events = next
       ? [ready]
-      : await this.#between(await this.#parts.logs.volume(source.volume), source.lsn, to);
+      : await this.#events.between(await this.#parts.logs.volume(source.volume), source.lsn, to);
     const { recorder, runtime } = this.#parts;
     for (const event of events) {
       recorder.observe("server.events.lag_ms", Math.max(0, runtime.now() - event.time));
@@ -253,35 +250,6 @@ export class EventHub {
         if (live && (stream.places.get(source.volume) ?? event.lsn) < event.lsn) stream.tell(event);
       }
     }
-  }
-
-  async #between(known: KnownVolume, from: number, to: number): Promise<CommitEvent[]> {
-    const first = to - from > CATCH_UP ? to : from + 1;
-    const events: CommitEvent[] = [];
-    for (let lsn = first; lsn <= to; lsn++) events.push(await this.#event(known, lsn as Lsn));
-    return events;
-  }
-
-  async #event(known: KnownVolume, lsn: Lsn): Promise<CommitEvent> {
-    const { volume } = known.manifest;
-    const kept = this.#events.get(`${volume}@${lsn}`);
-    if (kept !== undefined) return kept;
-    const { store, logs } = this.#parts;
-    const owner = logs.directory(known).volumeOf(lsn);
-    const object = await store.read(commitKey(owner, lsn), { offset: 0, length: INLINE_OBJECT_BYTES + 1 });
-    if (object !== undefined && object.length <= INLINE_OBJECT_BYTES)
-      return this.#make(volume, lsn, object, owner);
-    const event = new CommitEvent(await logs.commit(known, lsn), volume, undefined);
-    this.#events.set(`${volume}@${lsn}`, event, event.cost);
-    return event;
-  }
-
-  #make(volume: VolumeId, lsn: Lsn, object: Uint8Array, owner: VolumeId = volume): CommitEvent {
-    const commit = decodeCommit(object, this.#parts.codecs.hash, { volume: owner, lsn });
-    const rides = commit.totalLength <= INLINE_OBJECT_BYTES ? object : undefined;
-    const event = new CommitEvent(commit, volume, rides);
-    this.#events.set(`${volume}@${lsn}`, event, event.cost);
-    return event;
   }
 
   /** One volume ends for one stream. */
