@@ -181,6 +181,12 @@ describe("three tabs", () => {
     await closeAll(opened);
   });
 
+  it("each interrupts its own statements", async (context) => {
+    const { opened } = await openTabs(context, 2);
+    for (const { page } of opened) expect(await page.interrupt()).toEqual(["aborted", { a: 1 }]);
+    await closeAll(opened);
+  });
+
   it("two databases of one page share as two tabs do", async (context) => {
     const { space, opened } = await openTabs(context, 1);
     const [leader] = pagesOf(opened);
@@ -369,6 +375,16 @@ for (const { bridge, site } of [
   { bridge: "sync-xhr", site: browser },
 ] as const) {
   describe(`over the ${bridge} bridge, which stops the thread that all tabs share`, () => {
+    it("each tab interrupts its own statements", async (context) => {
+      const space = freshSpace();
+      const opened = [
+        await openTab(context, { space, bridge }, site),
+        await openTab(context, { space, bridge }, site),
+      ];
+      for (const { page } of opened) expect(await page.interrupt()).toEqual(["aborted", { a: 1 }]);
+      await closeAll(opened);
+    });
+
     it("tabs read, fault, and wait for one another's transactions", async (context) => {
       const space = `imported-${freshSpace()}`;
       const options = { space, tag: "words", create: false, bridge };

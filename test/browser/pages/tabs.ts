@@ -6,7 +6,7 @@ import type { OpenDatabaseOptions } from "../../../vfs/web/open-database.ts";
 import { openDatabase } from "../../../vfs/web/open-database.ts";
 import type { WebDatabase } from "../../../vfs/web/web-database.ts";
 import { toWire } from "./runner.ts";
-import { SqlSpace } from "./sql-run.ts";
+import { ENDLESS, SqlSpace } from "./sql-run.ts";
 
 let database: WebDatabase | undefined;
 /** What live queries have told, by name. */
@@ -244,4 +244,18 @@ export async function openAgain({ space }: { space: string }): Promise<unknown> 
   const { tab } = await other.status();
   await other.close();
   return { tab, rows: await open1().query("SELECT a FROM t") };
+}
+
+/** How a query that never ends by itself ends when its signal fires, and what is answered after it. */
+export async function interrupt(): Promise<unknown> {
+  const controller = new AbortController();
+  const running = open1().query(ENDLESS, { signal: controller.signal });
+  setTimeout(() => controller.abort(), 100);
+  const { code } = toWire(
+    await running.then(
+      () => "it ended",
+      (error: unknown) => error,
+    ),
+  );
+  return [code, ...(await open1().query("SELECT 1 AS a"))];
 }
