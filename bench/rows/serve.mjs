@@ -91,10 +91,10 @@ function startChild(script, args) {
 }
 
 export async function liveRows() {
-  const { PageStore, openHttpStore } = await load("index");
+  const { openStore } = await load("node");
   const server = await startServer("memory:");
   const echo = await startChild("bare-http.mjs", ["0"]);
-  const open = async () => PageStore.open({ remote: await openHttpStore(server.url) });
+  const open = () => openStore(server.url);
   const [writing, reading] = [await open(), await open()];
   try {
     const writer = await writing.createVolume({ tag: "live" });
@@ -191,7 +191,7 @@ function subscribe(url) {
 
 export async function idleRows() {
   const volumes = 10_000;
-  const server = await startServer("memory:", ["--max-connections", String(volumes + 100)]);
+  const server = await startServer("memory:");
   const subscribers = await startChild("idle-subscribers.mjs", [server.url, String(volumes)]);
   try {
     if (subscribers.connected !== volumes)

@@ -7,6 +7,7 @@ import { MemoryObjectStore } from "../remote/memory-store.ts";
 import type { ObjectStore } from "../remote/object-store.ts";
 import { withMetrics } from "../remote/with-metrics.ts";
 import { FsObjectStore } from "./fs-object-store.ts";
+import { nodeFetch } from "./http-fetch.ts";
 
 export interface OpenStoreOptions {
   /** S3 only: where a server other than AWS is. */
@@ -94,6 +95,7 @@ function filePath(url: string): string {
 
 function openHttp(url: string, { auth, name }: OpenStoreOptions): Promise<ObjectStore> {
   return openHttpStore(url, {
+    fetch: nodeFetch,
     streamBodies: true,
     // What is cut out of a compressed answer is no range of the object.
     headers: { "accept-encoding": "identity" },

@@ -7,7 +7,9 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, afterEach, beforeAll, describe, expect, it } from "vitest";
 import { HttpObjectStore, openHttpStore, PageStore } from "../../../src/index.ts";
+import { nodeFetch } from "../../../src/node/http-fetch.ts";
 import { openStore } from "../../../src/node/index.ts";
+import { type HttpFetch, runtimeFetch } from "../../../src/remote/http/http-fetch.ts";
 import { type StaticHost, type StaticHostOptions, startStaticHost } from "./static-host.ts";
 
 const BYTES = 700_000;
@@ -39,8 +41,8 @@ async function host(options: StaticHostOptions = {}): Promise<StaticHost> {
   return started;
 }
 
-async function readAll(url: string): Promise<Uint8Array> {
-  const remote = await openHttpStore(url, { name: "data" });
+async function readAll(url: string, fetch: HttpFetch = runtimeFetch): Promise<Uint8Array> {
+  const remote = await openHttpStore(url, { name: "data", fetch });
   expect(remote.capabilities).toEqual({ write: false, list: false, conditionalCreate: "no" });
   await using store = await PageStore.open({ remote });
   const volume = await store.volume("data");
@@ -59,6 +61,7 @@ describe("a static host", () => {
     it(`${what} reads as the store itself`, async () => {
       const { url } = await host(options);
       expect(Buffer.compare(await readAll(url), content)).toBe(0);
+      expect(Buffer.compare(await readAll(url, nodeFetch), content)).toBe(0);
     });
   }
 
