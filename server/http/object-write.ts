@@ -171,9 +171,12 @@ async function storeTag(
   const { signal } = request;
   const volume = checkTagValue(context, name, bytes);
   if (volume !== undefined) {
-    if (!(await context.access.adopts(principal, volume, signal)))
-      await context.access.check(principal, "admin", volume);
-    await context.logs.volume(volume, signal);
+    const adopted = await context.access.adopts(principal, volume, signal);
+    if (!adopted) await context.access.check(principal, "admin", volume);
+    const { manifest } = await context.logs.volume(volume, signal);
+    // A fork without commits of its own is not nobody's: it shows what it shares.
+    if (adopted)
+      for (const shared of sharedVolumes(manifest)) await context.access.check(principal, "read", shared);
   }
   const [newest] = await context.origin.list(tagPrefix(name.tag), { limit: 1, signal });
   const n = newest === undefined ? 0 : (parseTagKey(newest.key)?.n ?? 0);

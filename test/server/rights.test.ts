@@ -245,6 +245,18 @@ describe("doing", () => {
     expect(engine.local()).toContain(id);
   });
 
+  it("a fork of a secret that nobody has named yet is not named by whoever may make volumes", async () => {
+    const { engine, remote } = await twoVolumes();
+    const fork = await engine.fork("secret");
+    const maker: Principal = { ...holder("maker", [{ right: "admin", prefix: "team-" }]), creates: true };
+    const site = new Site(remote, { authenticate: async () => maker, settings: { tagLifeMs: 0 } });
+    const value = (volume: string) => encodeTag({ volume: volume as never, time: 5 as never }, codecs.hash);
+    expect((await site.put(tagKey("team-x", 1), value(fork.id))).status).toBe(404);
+    const own = await engine.createVolume();
+    expect((await site.put(tagKey("team-x", 1), value(own.id))).status).toBe(201);
+    expect((await site.get(`/v1/volumes/${fork.id}`)).status).toBe(404);
+  });
+
   it("volumes without a name are for those who may do anything; with one, for whoever may have it", async () => {
     const { site } = await twoVolumes();
     const make = async (headers: Record<string, string>, tag?: string) =>
