@@ -50,7 +50,9 @@ export class VolumeLogs {
   readonly #origin: ObjectStore;
   readonly #codecs: Codecs;
   readonly #directories = new Lru<VolumeId, CommitDirectory>(DIRECTORIES);
-  readonly #states = new Lru<string, RemoteState>(STATE_BYTES);
+  readonly #states = new Lru<string, RemoteState>(STATE_BYTES / 2);
+  /** The newest state of a volume that was asked for: the next one is a step away. */
+  readonly #newest = new Lru<VolumeId, RemoteState>(STATE_BYTES / 2);
 
   constructor(store: CachedStore, origin: ObjectStore, codecs: Codecs) {
     this.#store = store;
@@ -123,14 +125,38 @@ export class VolumeLogs {
   /** Which commit wrote each page last, as of an LSN. */
   async state(known: KnownVolume, lsn: Lsn, signal?: AbortSignal): Promise<RemoteState> {
     const { manifest } = known;
+    const { volume } = manifest;
     const start = emptyState(manifest.ancestors.length === 0 ? known.hash : undefined, manifest.createdAt);
     if (lsn === 0) return start;
-    const id = `${manifest.volume}@${lsn}`;
+    const id = `${volume}@${lsn}`;
     const kept = this.#states.get(id);
     if (kept !== undefined) return kept;
-    const state = advance(start, await this.way(known, start, lsn, signal));
-    this.#states.set(id, state, 4 * state.pageCount + 1024);
+    const newest = this.#newest.get(volume);
+    const state =
+      (newest === undefined || newest.lsn > lsn
+        ? undefined
+        : await this.#onFrom(known, newest, lsn, signal)) ??
+      advance(start, await this.way(known, start, lsn, signal));
+    const cost = 4 * state.pageCount + 1024;
+    this.#states.set(id, state, cost);
+    if (newest === undefined || newest.lsn < lsn) this.#newest.set(volume, state, cost);
     return state;
+  }
+
+  /** The state after one that is at hand; undefined where the log is another one by now. */
+  async #onFrom(
+    known: KnownVolume,
+    from: RemoteState,
+    lsn: Lsn,
+    signal: AbortSignal | undefined,
+  ): Promise<RemoteState | undefined> {
+    try {
+      return advance(from, await this.way(known, from, lsn, signal));
+    } catch (error) {
+      if (!isPagefoldError(error, "corrupt", "diverged", "not_found")) throw error;
+      this.forget(known.manifest.volume);
+      return undefined;
+    }
   }
 
   /** The verified steps from one LSN up to another, oldest first. */
@@ -158,6 +184,7 @@ export class VolumeLogs {
   forget(volume: VolumeId): void {
     this.#directories.delete(volume);
     this.#states.clear();
+    this.#newest.delete(volume);
     this.#store.forgetAll(`volumes/${volume}/`);
   }
 

@@ -1,5 +1,7 @@
+import fc from "fast-check";
 import { describe, expect, it } from "vitest";
 import { PagefoldError } from "../../src/base/errors.ts";
+import { MemoryRecorder } from "../../src/base/recorder.ts";
 import { bundleStart, encodeBundle, encodeBundleEntry } from "../../src/remote/http/bundle-codec.ts";
 import { MemoryObjectStore } from "../../src/remote/memory-store.ts";
 import type { PutOptions } from "../../src/remote/object-store.ts";
@@ -173,6 +175,53 @@ describe("a push in one request", () => {
     const site = new Site(before, { settings: { uploadBytes: 1000 } });
     const [first, second] = await Promise.all([site.push(id, objects), site.push(id, objects)]);
     expect([first.status, second.status].sort()).toEqual([200, 201]);
+  });
+});
+
+describe("honest pushes", () => {
+  it("of any shape are taken, on a volume and on its fork, and every state adds up", async () => {
+    const step = fc.record({
+      kind: fc.constantFrom("write", "write", "write", "zero", "cut", "grow", "replace"),
+      page: fc.nat(40),
+      seed: fc.nat(1000),
+    });
+    await fc.assert(
+      fc.asyncProperty(
+        fc.array(step, { minLength: 1, maxLength: 12 }),
+        fc.nat(5),
+        async (steps, forkAfter) => {
+          const { remote } = await world({ commits: 1 });
+          const recorder = new MemoryRecorder();
+          const site = new Site(remote, { recorder });
+          const engine = await openStore(site.client());
+          let volume = await engine.volume("docs");
+          for (const [i, { kind, page, seed }] of steps.entries()) {
+            if (kind === "write") await volume.write(page * 4096 + 7, randomBytes(5000, seed));
+            else if (kind === "zero") await volume.write(page * 4096, new Uint8Array(9000));
+            else if (kind === "cut") await volume.truncate(page * 2048);
+            else if (kind === "grow") await volume.truncate(volume.status().byteLength + page * 4096);
+            else await volume.import(sourceOf(randomBytes(1 + page * 3000, seed)));
+            await volume.push();
+            if (i === forkAfter) volume = await engine.fork("docs", { tag: "fork" });
+          }
+          expect(recorder.get("server.checksums_unknown")).toBe(0);
+          const reader = await (await openStore(remote)).volume(volume.id);
+          await reader.verify();
+        },
+      ),
+      { numRuns: 15 },
+    );
+  });
+
+  it("are taken where an older object is damaged: nobody is kept from writing by that", async () => {
+    const made = await world({ bytes: 2_000_000, commits: 1 });
+    const { before, objects } = await nextPush(made, (volume) => change(volume, 5));
+    const old = (await before.list("volumes/")).find(({ key }) => key.includes("/segments/"))!;
+    await before.put(old.key, flipped((await before.get(old.key))!, old.size - 100));
+    const recorder = new MemoryRecorder();
+    const site = new Site(before, { recorder });
+    expect((await site.push(made.id, objects)).status).toBe(201);
+    expect(recorder.get("server.checksums_unknown")).toBe(1);
   });
 });
 

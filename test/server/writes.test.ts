@@ -56,6 +56,7 @@ describe("commits that lie", () => {
     ["a jump hash", ({ jumpHashes }) => ({ jumpHashes: [...jumpHashes.slice(0, -1), OTHER_HASH] })],
     ["its time", () => ({ time: 1 as never })],
     ["its page size", ({ pageCount }) => ({ pageSize: 8192, byteLength: pageCount * 8192 })],
+    ["its state checksum", ({ stateChecksum }) => ({ stateChecksum: (stateChecksum ^ 1n) as never })],
     ["a checkpoint that is not there", () => ({ checkpoint: { lsn: 1 as never, hash: OTHER_HASH } })],
   ];
 

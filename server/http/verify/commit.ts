@@ -3,6 +3,7 @@
  * and is what it says. A server that stores only such commits keeps every reader from meeting a broken one.
  */
 import type { Lsn, VolumeId } from "../../../src/base/brand.ts";
+import { StateChecksumSum } from "../../../src/format/checksum.ts";
 import type { DecodedCommit } from "../../../src/format/commit-codec.ts";
 import { decodeCommit } from "../../../src/format/commit-codec.ts";
 import { checkpointKey, segmentKey } from "../../../src/format/keys.ts";
@@ -18,6 +19,7 @@ import type { ServerContext } from "../context.ts";
 import { HttpError } from "../problem.ts";
 import { type KnownVolume, signalOf } from "../volume-logs.ts";
 import { checkBands } from "./bands.ts";
+import { checkChecksum } from "./checksum.ts";
 import { asLie, decoding, lie } from "./lies.ts";
 import { checkFrames } from "./segment.ts";
 
@@ -70,11 +72,15 @@ export async function checkCommit(
   checkAgainstParent(what, known, commit.header, parent);
   await checkCheckpoint(context, what, commit.header, parent.checkpoint, signal);
   const { header } = commit;
+  const added = new StateChecksumSum();
   for (let i = 0; i < header.segments.length; i += SEGMENTS_AT_ONCE) {
     const some = header.segments.slice(i, i + SEGMENTS_AT_ONCE);
-    await Promise.all(some.map((ref) => checkSegmentOf(context, known, commit, ref, bytes, signal)));
+    const check = (ref: SegmentRef) => checkSegmentOf(context, known, commit, ref, bytes, signal);
+    for (const digests of await Promise.all(some.map(check))) added.add(digests);
   }
-  return { commit, apart: await checkBands(context, known, commit, bytes, parent, signal) };
+  const apart = await checkBands(context, known, commit, bytes, parent, signal);
+  await checkChecksum(context, known, header, added, signal);
+  return { commit, apart };
 }
 
 export function decodeWhole(
@@ -144,6 +150,7 @@ async function checkCheckpoint(
 /** Reads a range of a segment. */
 type ReadPart = (offset: number, length: number) => Promise<Uint8Array>;
 
+/** Answers the digests of its pages. */
 async function checkSegmentOf(
   context: ServerContext,
   known: KnownVolume,
@@ -151,7 +158,7 @@ async function checkSegmentOf(
   ref: SegmentRef,
   bytes: Uint8Array,
   signal: AbortSignal | undefined,
-): Promise<void> {
+): Promise<Uint8Array> {
   const { header, frames } = commit;
   const name = ref.id ?? "inline";
   const what = `commit ${header.lsn} of volume ${header.volume}`;
@@ -160,9 +167,10 @@ async function checkSegmentOf(
     const inline: ReadPart = async (offset, length) =>
       bytes.subarray(frames.offset + offset, frames.offset + offset + length);
     const { index, digests } = await indexAndDigests(context, what, header, ref, inline);
-    return checkFrames(context, known.manifest, { index, digests, what, where }, (first, last) =>
+    await checkFrames(context, known.manifest, { index, digests, what, where }, (first, last) =>
       inline(first.offset, last.offset + last.length - first.offset),
     );
+    return digests;
   }
   const key = segmentKey(header.volume, header.lsn, ref.id);
   const stored: ReadPart = async (offset, length) => {
@@ -174,11 +182,12 @@ async function checkSegmentOf(
     throw lie(what, `segment ${name} ${problem}`, where);
   };
   const { index, digests } = await indexAndDigests(context, what, header, ref, stored);
-  if (context.verified.has(key, ref)) return;
+  if (context.verified.has(key, ref)) return digests;
   await checkFrames(context, known.manifest, { index, digests, what, where }, (first, last) =>
     stored(first.offset, last.offset + last.length - first.offset),
   );
   context.verified.add(key, ref);
+  return digests;
 }
 
 /** Both by one request of the store, with the footer where there is one; each checked against its hash in the header. */
