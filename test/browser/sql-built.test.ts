@@ -83,6 +83,8 @@ const PACKAGES: Readonly<Record<string, string>> = {
   "hash-wasm": "dist/index.esm.js",
   "xxhash-wasm": "esm/xxhash-wasm.js",
   "@bokuweb/zstd-wasm": "dist/web/index.web.js",
+  fzstd: "esm/index.mjs",
+  "idb-keyval": "dist/index.js",
 };
 
 describe("without a bundler, by an import map", () => {

@@ -1,5 +1,6 @@
 /** A browser as a platform: SQL workers are module workers; stores are objects of the application. */
 import { PagefoldError } from "../../src/base/errors.ts";
+import { loadPart } from "../../src/base/load-part.ts";
 import { openHttpStore } from "../../src/remote/http/http-object-store.ts";
 import type { Platform, SqlWorker } from "./launch.ts";
 import { awaitLifeLock } from "./life-lock.ts";
@@ -32,7 +33,10 @@ export const browserPlatform: Platform = {
     });
   },
   // Only where SQL runs on the page's own thread.
-  openEngine: async (...call) => (await import("./browser-engine.ts")).openBrowserEngine(...call),
+  openEngine: async (...call) => {
+    const { openBrowserEngine } = await loadPart(() => import("./browser-engine.ts"));
+    return openBrowserEngine(...call);
+  },
 };
 
 /**
