@@ -43,7 +43,9 @@ export async function storeLocked(
   const { logs, store, events, recorder } = context;
   const known = await logs.volume(volume, signal);
   const { hash } = decodeWhole(context, `commit ${lsn} of volume ${volume}`, volume, lsn, bytes);
-  const place = placeOfCommit(known, lsn, await logs.head(known, signal));
+  const parent = logs.justCreated(volume, lsn - 1);
+  const head = parent === undefined ? await logs.head(known, signal) : parent.header.lsn;
+  const place = placeOfCommit(known, lsn, head);
   if (place === "exists") return { outcome: "exists", hash };
   const checked = await checkCommit(context, known, lsn, bytes, signal);
   // Not given up halfway: whether it came through would not be known.
@@ -55,6 +57,7 @@ export async function storeLocked(
   // "Exists" may be an attempt of this very call that came through unseen: news either way.
   events.announce(known, lsn, outcome === "created" ? bytes : undefined);
   if (outcome === "exists") return { outcome, hash };
+  logs.created(volume, checked.commit);
   recorder.count("server.commits");
   await keepRollup(context, volume, lsn, checked);
   return { outcome, hash };

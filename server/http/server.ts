@@ -128,7 +128,7 @@ async function openContext(options: ServerOptions): Promise<ServerContext & { cl
     recorder,
     ...(options.fetch === undefined ? {} : { fetch: options.fetch }),
   });
-  const logs = new VolumeLogs(store, origin, codecs);
+  const logs = new VolumeLogs(store, origin, codecs, runtime);
   const events = new EventHub({ store, origin, logs, codecs, runtime, recorder, settings, peers });
   return {
     store,

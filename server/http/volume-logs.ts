@@ -6,6 +6,7 @@ import type { Hash, Lsn, VolumeId } from "../../src/base/brand.ts";
 import { isPagefoldError, PagefoldError } from "../../src/base/errors.ts";
 import { Lru } from "../../src/base/lru.ts";
 import { noopRecorder } from "../../src/base/recorder.ts";
+import { type Runtime, systemRuntime } from "../../src/base/runtime.ts";
 import type { Codecs } from "../../src/format/codecs.ts";
 import {
   COMMIT_PREFIX_BYTES,
@@ -41,6 +42,9 @@ const DIRECTORY_LIMITS = {
 };
 /** Memory for states (page tables), at four bytes per page. */
 const STATE_BYTES = 128 * 2 ** 20;
+/** How long a commit that this server has just created is taken for the newest one without asking, milliseconds, and of how many volumes. */
+const FRESH_MS = 2000;
+const FRESH_VOLUMES = 4096;
 /** Enough for the header of an ordinary commit. */
 const HEADER_GUESS = 16_384;
 
@@ -54,7 +58,18 @@ export class VolumeLogs {
   /** The newest state of a volume that was asked for: the next one is a step away. */
   readonly #newest = new Lru<VolumeId, RemoteState>(STATE_BYTES / 2);
 
-  constructor(store: CachedStore, origin: ObjectStore, codecs: Codecs) {
+  readonly #created = new Lru<VolumeId, { readonly commit: DecodedCommit; readonly at: number }>(
+    FRESH_VOLUMES,
+  );
+  readonly #runtime: Pick<Runtime, "monotonic">;
+
+  constructor(
+    store: CachedStore,
+    origin: ObjectStore,
+    codecs: Codecs,
+    runtime: Pick<Runtime, "monotonic"> = systemRuntime,
+  ) {
+    this.#runtime = runtime;
     this.#store = store;
     this.#origin = origin;
     this.#codecs = codecs;
@@ -94,6 +109,21 @@ export class VolumeLogs {
     if (start !== undefined) return head;
     this.forget(volume);
     throw noVolume(volume);
+  }
+
+  /** This server has created a commit. */
+  created(volume: VolumeId, commit: DecodedCommit): void {
+    this.#created.set(volume, { commit, at: this.#runtime.monotonic() }, 1);
+  }
+
+  /**
+   * The commit `lsn`, where this server created it a moment ago: a push on top of it asks the store for nothing but the next commit, which is created only if
+   * nobody was faster.
+   */
+  justCreated(volume: VolumeId, lsn: number): DecodedCommit | undefined {
+    const created = this.#created.get(volume);
+    if (created === undefined || created.commit.header.lsn !== lsn) return undefined;
+    return this.#runtime.monotonic() - created.at <= FRESH_MS ? created.commit : undefined;
   }
 
   directory({ manifest }: KnownVolume): CommitDirectory {
@@ -185,6 +215,7 @@ export class VolumeLogs {
     this.#directories.delete(volume);
     this.#states.clear();
     this.#newest.delete(volume);
+    this.#created.delete(volume);
     this.#store.forgetAll(`volumes/${volume}/`);
   }
 

@@ -109,7 +109,8 @@ async function parentOf(
 ): Promise<Parent> {
   const { manifest, hash } = known;
   if (lsn === 1) return { lsn: 0 as Lsn, hash, time: manifest.createdAt, checkpoint: undefined };
-  const parent = await logs.commitNow(known, (lsn - 1) as Lsn, signal);
+  const parent =
+    logs.justCreated(manifest.volume, lsn - 1) ?? (await logs.commitNow(known, (lsn - 1) as Lsn, signal));
   return { ...parent.header, hash: parent.hash };
 }
 
