@@ -33,9 +33,11 @@ overBridges("SQLite's own pragmas", (bridge) => {
   });
 
   it("synchronous: whether a commit is durable when it returns", async () => {
-    const { database } = shared;
+    const local = { path: temporaryDirectory() };
+    const database = await openOver(bridge, await bridge.remote(), { local });
+    const made = await database.exec("CREATE TABLE t(a)");
     expect(await one(database, "PRAGMA synchronous")).toEqual({ synchronous: 2 });
-    expect((await database.exec("INSERT INTO t VALUES (4)")).commit).toMatchObject({ durable: true });
+    expect(made.commit).toMatchObject({ durable: true });
     for (const relaxed of ["OFF", "NORMAL", "0", "1"]) {
       await database.exec(`PRAGMA synchronous = ${relaxed}`);
       expect(await one(database, "PRAGMA synchronous")).toEqual({ synchronous: 1 });
@@ -45,6 +47,12 @@ overBridges("SQLite's own pragmas", (bridge) => {
     expect((await database.exec("INSERT INTO t VALUES (4)")).commit).toMatchObject({ durable: true });
     await database.exec("PRAGMA synchronous = nonsense");
     expect(await one(database, "PRAGMA synchronous")).toEqual({ synchronous: 2 });
+    await database.close();
+  });
+
+  it("synchronous: what is kept in memory only is never durable, and said not to be", async () => {
+    const { database } = shared;
+    expect((await database.exec("INSERT INTO t VALUES (4)")).commit).toMatchObject({ durable: false });
   });
 
   it("cache_size, temp_store, cache_spill and the like do what they do in SQLite", async () => {
