@@ -80,6 +80,7 @@ export type { HydrateResult } from "./replicate/hydrate.ts";
 export type { LogEntry, LogSegment, VerifyResult } from "./replicate/past.ts";
 export type { PushResult } from "./replicate/push.ts";
 export type { FaultEvent } from "./replicate/supply.ts";
+export type { DeleteVolumeOptions, DeleteVolumeResult } from "./store/delete-volume.ts";
 export { PageStore, type PageStoreOptions, type VolumeOptions } from "./store/page-store.ts";
 export { defaultSettings, type StoreSettings } from "./store/settings.ts";
 export type { TagEntry } from "./store/tags.ts";

@@ -2,12 +2,11 @@
 import { fileURLToPath } from "node:url";
 import { PagefoldError } from "../base/errors.ts";
 import type { Recorder } from "../base/recorder.ts";
-import { type HttpAuth, openHttpStore } from "../remote/http/http-object-store.ts";
+import type { HttpAuth } from "../remote/http/http-object-store.ts";
 import { MemoryObjectStore } from "../remote/memory-store.ts";
 import type { ObjectStore } from "../remote/object-store.ts";
 import { withMetrics } from "../remote/with-metrics.ts";
 import { FsObjectStore } from "./fs-object-store.ts";
-import { nodeFetch } from "./http-fetch.ts";
 
 export interface OpenStoreOptions {
   /** S3 only: where a server other than AWS is. */
@@ -93,7 +92,12 @@ function filePath(url: string): string {
   }
 }
 
-function openHttp(url: string, { auth, name }: OpenStoreOptions): Promise<ObjectStore> {
+async function openHttp(url: string, { auth, name }: OpenStoreOptions): Promise<ObjectStore> {
+  // Loaded here, so that nobody waits for undici who does not use it.
+  const [{ nodeFetch }, { openHttpStore }] = await Promise.all([
+    import("./http-fetch.ts"),
+    import("../remote/http/http-object-store.ts"),
+  ]);
   return openHttpStore(url, {
     fetch: nodeFetch,
     streamBodies: true,
