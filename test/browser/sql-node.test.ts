@@ -1,4 +1,7 @@
-/** The cases that run in browsers, in Node: over HTTP from the same site, with the bridges that this Node has. */
+/**
+ * The cases that run in browsers, in Node: over HTTP from the same site, with the bridges that this Node has. Where it cannot suspend WebAssembly only on demand:
+ * test/vfs is about the same then, and Chromium runs them all.
+ */
 import { afterAll, beforeAll, describe, it } from "vitest";
 import { Database } from "../../vfs/index.ts";
 import { canSuspend } from "../../vfs/sqlite/thunks.ts";
@@ -28,9 +31,13 @@ function inNode(run: SqlRun): SqlRun {
   };
 }
 
+const wanted = canSuspend() || process.env.PAGEFOLD_TEST_MORE === "1";
+
 for (const run of sql.runs) {
   describe("in Node", () => {
-    if (run.bridge === "sync-xhr") {
+    if (!wanted) {
+      it(run.name, (context) => context.skip("runs on a Node with JSPI, or with PAGEFOLD_TEST_MORE=1"));
+    } else if (run.bridge === "sync-xhr") {
       it(run.name, (context) => context.skip("Node has no synchronous XMLHttpRequest"));
     } else if (run.bridge === "jspi" && !canSuspend()) {
       it(run.name, (context) => context.skip(`Node ${process.version} cannot suspend WebAssembly (JSPI)`));

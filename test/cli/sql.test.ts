@@ -53,7 +53,7 @@ describe("writing", () => {
     );
     expect(Object.keys(made)).toEqual(["columns", "rows", "changes", "commit", "ahead", "push", "stats"]);
     expect(made).toMatchObject({ columns: ["a"], rows: [[1], [2]], changes: 3, ahead: 0 });
-    expect(made.commit).toMatchObject({ where: "local", sequence: 3, durable: true });
+    expect(made.commit).toMatchObject({ where: "local", sequence: 3, durable: false });
     expect(made.push).toMatchObject({ outcome: "pushed", lsn: 1, commits: 3 });
     expect(await logOf("made")).toHaveLength(1);
     const again = await sql("made", "--create", "SELECT * FROM t");

@@ -237,7 +237,7 @@ const families: Record<string, Partial<StoreSettings>> = {
   "without a page cache on disk": tight,
   "with a page cache on disk": { ...tight, diskBytes: 24 * PAGE },
 };
-const WORKLOADS = 4;
+const WORKLOADS = 3;
 const STEPS = 24;
 
 interface Tally {

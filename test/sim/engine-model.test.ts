@@ -20,7 +20,7 @@ import {
 } from "./engine-model.ts";
 
 const codecs = await loadCodecs();
-const RUNS = Number(process.env.PAGEFOLD_TEST_RUNS ?? 300);
+const RUNS = Number(process.env.PAGEFOLD_TEST_RUNS ?? 180);
 const REPLICAS_MOST = 4;
 const PAGES_MOST = 40;
 

@@ -18,7 +18,7 @@ import { type Program, programs, take } from "./steps.ts";
 import { converge } from "./verbs.ts";
 import { World } from "./world.ts";
 
-const RUNS = 80 * Number(process.env.PAGEFOLD_MODEL_RUNS ?? 1);
+const RUNS = 50 * Number(process.env.PAGEFOLD_MODEL_RUNS ?? 1);
 
 /** A run in which one of these never happened proves nothing about it. */
 const EVENTS = [

@@ -38,7 +38,8 @@ export function suiteOf(run: SqlRun): (api: TestApi) => void {
     api.describe(run.name, () => {
       // A page that nothing suspends hears nothing while it computes: there is nothing to interrupt it with.
       if (run.bridge === "resident-only" && !run.worker) return residentCases(api, run);
-      localCases(api, run);
+      // What touches no store goes the same way over each bridge that stops its thread.
+      if (run.bridge === "jspi" || run.bridge === "shared-memory") localCases(api, run);
       signalCases(api, run);
       if (run.bridge === "resident-only") return residentCases(api, run);
       faultCases(api, run);
