@@ -241,6 +241,8 @@ function buildWithWebpack(folder: string): Promise<void> {
   const compiler = webpack({
     context: folder,
     mode: "production",
+    // As applications build; what minifying would add takes longer than all the rest.
+    optimization: { minimize: false },
     entry: "./main.js",
     output: { path: join(folder, "out"), filename: "main.js" },
   });

@@ -5,6 +5,7 @@
 import { afterAll, beforeAll, describe, it } from "vitest";
 import { Database } from "../../vfs/index.ts";
 import { canSuspend } from "../../vfs/sqlite/thunks.ts";
+import { wantsMore } from "../more.ts";
 import { bundleWorker } from "../vfs/bundle.ts";
 import * as sql from "./pages/sql.ts";
 import type { SqlRun } from "./pages/sql-run.ts";
@@ -31,7 +32,7 @@ function inNode(run: SqlRun): SqlRun {
   };
 }
 
-const wanted = canSuspend() || process.env.PAGEFOLD_TEST_MORE === "1";
+const wanted = canSuspend() || wantsMore;
 
 for (const run of sql.runs) {
   describe("in Node", () => {

@@ -2,8 +2,10 @@
  * Databases with local state in a real browser, over OPFS and over IndexedDB: what survives a reload, a tab that is closed, a crash and a store that
  * cannot be reached; what happens at the site's quota, in a private window, and when the browser takes the storage away.
  */
+
 import { describe, expect, it } from "vitest";
 import type { DatabaseOptions } from "../../vfs/database.ts";
+import { onDemand } from "../more.ts";
 import { launchChromium } from "./chromium.ts";
 import type * as local from "./pages/storage-sql.ts";
 import { type Tab, type TestContext, useBrowser } from "./run-in-page.ts";
@@ -76,6 +78,7 @@ for (const kind of ["opfs", "indexeddb"] as const) {
     });
 
     it("keeps pages over a close: what was read once is read without a request", async (context) => {
+      if (kind === "indexeddb") onDemand(context);
       const { tab, page, space, opening } = await tabWithRows(context, kind);
       await page.query({ sql: "SELECT sum(length(b)) FROM t" });
       expect(await page.close()).toBeNull();
@@ -134,6 +137,7 @@ for (const kind of ["opfs", "indexeddb"] as const) {
     });
 
     it("belongs to one tab at a time, and to the next when that is closed", async (context) => {
+      if (kind === "indexeddb") onDemand(context);
       const { tab, page, opening } = await tabWithRows(context, kind);
       await page.query({ sql: "INSERT INTO t(b) VALUES ('of the first tab')" });
       const second = await browser.open(context);
@@ -148,6 +152,7 @@ for (const kind of ["opfs", "indexeddb"] as const) {
     });
 
     it("that the browser has evicted is opened as new", async (context) => {
+      if (kind === "indexeddb") onDemand(context);
       const { tab, page, opening } = await tabWithRows(context, kind);
       await page.query({ sql: "DELETE FROM t WHERE a > 10" });
       await page.close();
@@ -184,6 +189,7 @@ for (const kind of ["opfs", "indexeddb"] as const) {
       "of which a single file is gone opens with the right rows, or says that it is corrupt; deleted, it opens as new",
       LONG,
       async (context) => {
+        if (kind === "indexeddb") onDemand(context);
         const tab = await browser.open(context);
         const page = pageOf(tab);
         for (const file of ["header", "log-0", "log-1", "pages-4096", "pages-4096.index"]) {
@@ -214,6 +220,7 @@ for (const kind of ["opfs", "indexeddb"] as const) {
       "at the site's quota the cache gives way, then it is quota; nothing is lost, and it is pushed all the same",
       LONG,
       async (context) => {
+        if (kind === "indexeddb") onDemand(context);
         const tab = await small[kind].open(context);
         const page = pageOf(tab);
         const settings = { diskBytes: 2 ** 30, memoryBytes: MIB };

@@ -3,6 +3,7 @@
  * and when the browser has frozen it.
  */
 import { beforeAll, describe, expect, it } from "vitest";
+import { onDemand } from "../more.ts";
 import { SUM } from "./pages/sql-run.ts";
 import type * as tabs from "./pages/tabs.ts";
 import { type BrowserSite, type Tab, type TestContext, useBrowser } from "./run-in-page.ts";
@@ -353,6 +354,7 @@ describe("the tab that leads", () => {
   });
 
   it("does not answer, as one that the browser froze: the others are told so, and go on when it wakes up", async (context) => {
+    onDemand(context);
     const { opened } = await openTabs(context, 2);
     const [, one] = pagesOf(opened);
     const chromium = await requireChromium(context);

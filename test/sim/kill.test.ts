@@ -77,7 +77,7 @@ async function checkStore(store: string): Promise<void> {
 
 describe("invariants 2, 3 and 11 under kill -9", () => {
   it("one process that commits and pushes", async () => {
-    const rounds = 12;
+    const rounds = 7;
     let inCommit = 0;
     let inPush = 0;
     await Promise.all(
@@ -119,7 +119,7 @@ describe("invariants 2, 3 and 11 under kill -9", () => {
   }, 240_000);
 
   it("invariant 5: two processes that push to one volume", async () => {
-    const rounds = 8;
+    const rounds = 5;
     const store = path.join(temporary(), "store");
     await emptyVolume(store);
     const pushed: number[][] = [];
@@ -169,7 +169,7 @@ describe("invariants 2, 3 and 11 under kill -9", () => {
   }, 240_000);
 
   it("one process that imports", async () => {
-    const rounds = 7;
+    const rounds = 5;
     const size = 3_000_000;
     let inImport = 0;
     let imports = 0;

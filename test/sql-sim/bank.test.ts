@@ -12,7 +12,7 @@ import { runSteps } from "./steps.ts";
 import type { Teller } from "./teller.ts";
 import { transfers } from "./transaction-steps.ts";
 
-const STEPS = Number(process.env.PAGEFOLD_TEST_STEPS ?? 36);
+const STEPS = Number(process.env.PAGEFOLD_TEST_STEPS ?? 24);
 let workerUrl: URL;
 
 beforeAll(async () => {

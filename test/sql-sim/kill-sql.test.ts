@@ -15,7 +15,7 @@ import { commitOf, expectCommit, HISTORY_SCHEMA, History } from "./history.ts";
 import type { Doing } from "./kill-child.ts";
 import { Pushes } from "./pushes.ts";
 
-const KILLS = Number(process.env.PAGEFOLD_TEST_KILLS ?? 4);
+const KILLS = Number(process.env.PAGEFOLD_TEST_KILLS ?? 2);
 /** Two at a time, because there are two cores. */
 const LANES = [1, 2];
 const history = new History();
