@@ -1,37 +1,15 @@
 /** A cold point query in Chromium over loopback, storage empty, the page loaded: against three bare fetch calls, one after the other. */
-import { join } from "node:path";
-import { buildPages } from "../browser/build.mjs";
-import { launch } from "../browser/chromium.mjs";
-import { startSite } from "../browser/site.mjs";
-import { socialDatabase } from "../data/social.mjs";
+import { serveSocial } from "../browser/social.mjs";
 import { inPairs } from "../lib/measure.mjs";
-import { run } from "../lib/process.mjs";
-import { cli, scratch } from "../lib/setup.mjs";
-import { startServer } from "./peers.mjs";
 
 const sql = "SELECT name FROM users WHERE id = 12345";
 const frameBytes = 30_000;
 
 export async function browserRows() {
-  const database = await socialDatabase();
-  const folder = scratch();
-  await run(process.execPath, [
-    cli,
-    "import",
-    database,
-    "--tag",
-    "social",
-    "--store",
-    join(folder, "store"),
-    "--quiet",
-  ]);
-  await buildPages(join(folder, "pages"));
-  const chromium = await launch();
-  if ("unavailable" in chromium)
-    return [{ row: "cold point query, Chromium", skipped: chromium.unavailable }];
   // Another origin than the page's, so that nothing lies between the two.
-  const server = await startServer(join(folder, "store"), ["--cors", "*"]);
-  const site = await startSite({ folder: join(folder, "pages"), database, serverUrl: server.url });
+  const served = await serveSocial(["--cors", "*"]);
+  if ("unavailable" in served) return [{ row: "cold point query, Chromium", skipped: served.unavailable }];
+  const { chromium, server, site } = served;
   const onPage = async (work, ...args) => {
     const { page } = await chromium.open(`${site.origin}/pagefold.html`);
     try {
@@ -61,9 +39,7 @@ export async function browserRows() {
       { row: "opening and the query, Chromium", unit: "ms", against, ...opening },
     ];
   } finally {
-    await site.close();
-    server.stop();
-    await chromium.close();
+    await served.close();
   }
 }
 

@@ -2,15 +2,11 @@
  * The same six queries as other ways to query a database by HTTP, in Chromium: from opening to the rows, with nothing cached; time, requests for data
  * and bytes. Scripts and wasm are loaded without latency by all.
  */
-import { spawn } from "node:child_process";
-import { join } from "node:path";
-import { buildPages, installedPeers, peerNames } from "../browser/build.mjs";
-import { launch } from "../browser/chromium.mjs";
-import { startSite } from "../browser/site.mjs";
-import { socialDatabase, socialQueries } from "../data/social.mjs";
+import { installedPeers, peerNames } from "../browser/build.mjs";
+import { serveSocial } from "../browser/social.mjs";
+import { socialQueries } from "../data/social.mjs";
 import { median } from "../lib/measure.mjs";
-import { run } from "../lib/process.mjs";
-import { cli, pairs, scratch } from "../lib/setup.mjs";
+import { pairs } from "../lib/setup.mjs";
 
 const latencies = [0, 40];
 
@@ -18,23 +14,9 @@ export async function peersRows() {
   const peers = installedPeers();
   if (peers.length === 0)
     return [{ row: "queries by HTTP, Chromium", skipped: "no peers: `npm run bench:setup` installs them" }];
-  const database = await socialDatabase();
-  const folder = scratch();
-  await run(process.execPath, [
-    cli,
-    "import",
-    database,
-    "--tag",
-    "social",
-    "--store",
-    join(folder, "store"),
-    "--quiet",
-  ]);
-  await buildPages(join(folder, "pages"));
-  const chromium = await launch();
-  if ("unavailable" in chromium) return [{ row: "queries by HTTP, Chromium", skipped: chromium.unavailable }];
-  const server = await startServer(join(folder, "store"));
-  const site = await startSite({ folder: join(folder, "pages"), database, serverUrl: server.url });
+  const served = await serveSocial();
+  if ("unavailable" in served) return [{ row: "queries by HTTP, Chromium", skipped: served.unavailable }];
+  const { chromium, site } = served;
   try {
     const rows = [];
     for (const latencyMs of latencies) {
@@ -43,31 +25,8 @@ export async function peersRows() {
     }
     return rows;
   } finally {
-    await site.close();
-    server.stop();
-    await chromium.close();
+    await served.close();
   }
-}
-
-/** Answers once it serves. */
-export function startServer(store, more = []) {
-  const child = spawn(
-    process.execPath,
-    [cli, "serve", "--store", store, "--port", "0", "--open", "--json", ...more],
-    {
-      stdio: ["ignore", "pipe", "ignore"],
-    },
-  );
-  return new Promise((done, failed) => {
-    let said = "";
-    child.stdout.on("data", (chunk) => {
-      said += chunk;
-      const line = said.split("\n").find((each) => each.includes('"url"'));
-      if (line !== undefined)
-        done({ url: JSON.parse(line).url.replace(/\/$/, ""), pid: child.pid, stop: () => child.kill() });
-    });
-    child.on("exit", (code) => failed(new Error(`pagefold serve ended with ${code}`)));
-  });
 }
 
 async function compare(chromium, site, peers, query) {

@@ -6,8 +6,8 @@ import { createRequire } from "node:module";
 import { join } from "node:path";
 import { performance } from "node:perf_hooks";
 import { inPairs, median } from "../lib/measure.mjs";
+import { startServer } from "../lib/server.mjs";
 import { children, dataDirectory, load, pairs, scratch } from "../lib/setup.mjs";
-import { startServer } from "./peers.mjs";
 
 const frameBytes = 65_536;
 const connections = 50;

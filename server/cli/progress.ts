@@ -1,5 +1,5 @@
 /** A progress bar on stderr, for long work that somebody watches: only on a terminal, and only once the work has taken a while. */
-import { bytesText } from "./output.ts";
+import { bytesText } from "../bytes-text.ts";
 
 const showAfterMs = 500;
 const redrawEveryMs = 100;

@@ -1,7 +1,8 @@
 /** An inspection as text for a terminal: the same figures as the picture, the longest lists cut. */
 import type { QueryFigures } from "../../src/inspect/fault-log.ts";
 import type { Inspection, TableFigures } from "../../src/inspect/inspection.ts";
-import { bytesText, facts } from "../cli/output.ts";
+import { bytesText } from "../bytes-text.ts";
+import { facts } from "../cli/output.ts";
 import { table } from "../cli/table.ts";
 import { lagText } from "./picture/lag-text.ts";
 import { shareText, stateWords } from "./picture/words.ts";

@@ -2,13 +2,11 @@
  * The bytes of one file in chunks, and which of them changed since they were last taken to be stored. What was taken is not copied: a chunk that is
  * written again after it was taken is copied first, so that what waits to be stored stays as it was.
  */
-
-/** 64 pages of 4 KiB. */
-export const CHUNK_BYTES = 256 * 1024;
+import { CHUNK_BYTES, type Chunks, eachPiece, readChunks } from "../local/chunks.ts";
 
 export class ChunkedBytes {
   readonly #name: string;
-  readonly #chunks: (Uint8Array | undefined)[] = [];
+  readonly #chunks: Chunks = [];
   readonly #changed = new Set<number>();
   /** Chunks that are stored, or were taken to be. */
   readonly #stored = new Set<number>();
@@ -47,26 +45,13 @@ export class ChunkedBytes {
   }
 
   read(offset: number, into: Uint8Array): number {
-    const length = Math.max(0, Math.min(into.length, this.#size - offset));
-    for (let done = 0; done < length; ) {
-      const at = (offset + done) % CHUNK_BYTES;
-      const n = Math.min(CHUNK_BYTES - at, length - done);
-      const chunk = this.#chunks[Math.floor((offset + done) / CHUNK_BYTES)];
-      if (chunk === undefined) into.fill(0, done, done + n);
-      else into.set(chunk.subarray(at, at + n), done);
-      done += n;
-    }
-    return length;
+    return readChunks(this.#chunks, this.#size, offset, into);
   }
 
   write(offset: number, bytes: Uint8Array): void {
-    for (let done = 0; done < bytes.length; ) {
-      const at = (offset + done) % CHUNK_BYTES;
-      const n = Math.min(CHUNK_BYTES - at, bytes.length - done);
-      const index = Math.floor((offset + done) / CHUNK_BYTES);
-      this.#own(index).set(bytes.subarray(done, done + n), at);
-      done += n;
-    }
+    eachPiece(offset, bytes.length, ({ index, at, done, length }) => {
+      this.#own(index).set(bytes.subarray(done, done + length), at);
+    });
     this.#size = Math.max(this.#size, offset + bytes.length);
   }
 

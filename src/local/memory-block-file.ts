@@ -5,8 +5,7 @@
  */
 import { PagefoldError } from "../base/errors.ts";
 import type { BlockFile, BlockFileSystem } from "./block-file.ts";
-
-const CHUNK_BYTES = 256 * 1024;
+import { CHUNK_BYTES, type Chunks, eachPiece, readChunks } from "./chunks.ts";
 
 export interface MemoryBlockFileSystemOptions {
   readonly name?: string;
@@ -17,35 +16,22 @@ export interface MemoryBlockFileSystemOptions {
 /** The bytes of one file; outlives the handles that are opened on it. */
 class MemoryFileData {
   size = 0;
-  /** A chunk that was never written is undefined and reads as zeros. Bytes at and above `size` are always zero. */
-  readonly #chunks: (Uint8Array | undefined)[] = [];
+  /** Bytes at and above `size` are always zero. */
+  readonly #chunks: Chunks = [];
 
   read(offset: number, into: Uint8Array): number {
-    const length = Math.max(0, Math.min(into.length, this.size - offset));
-    for (let done = 0; done < length; ) {
-      const at = (offset + done) % CHUNK_BYTES;
-      const n = Math.min(CHUNK_BYTES - at, length - done);
-      const chunk = this.#chunks[Math.floor((offset + done) / CHUNK_BYTES)];
-      if (chunk === undefined) into.fill(0, done, done + n);
-      else into.set(chunk.subarray(at, at + n), done);
-      done += n;
-    }
-    return length;
+    return readChunks(this.#chunks, this.size, offset, into);
   }
 
   write(offset: number, bytes: Uint8Array): void {
-    for (let done = 0; done < bytes.length; ) {
-      const index = Math.floor((offset + done) / CHUNK_BYTES);
-      const at = (offset + done) % CHUNK_BYTES;
-      const n = Math.min(CHUNK_BYTES - at, bytes.length - done);
+    eachPiece(offset, bytes.length, ({ index, at, done, length }) => {
       let chunk = this.#chunks[index];
       if (chunk === undefined) {
         chunk = new Uint8Array(CHUNK_BYTES);
         this.#chunks[index] = chunk;
       }
-      chunk.set(bytes.subarray(done, done + n), at);
-      done += n;
-    }
+      chunk.set(bytes.subarray(done, done + length), at);
+    });
     if (bytes.length > 0) this.size = Math.max(this.size, offset + bytes.length);
   }
 

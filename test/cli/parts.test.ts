@@ -1,10 +1,11 @@
 /** The parts of the command that need no store. */
 import { CommanderError } from "commander";
 import { describe, expect, it } from "vitest";
+import { bytesText } from "../../server/bytes-text.ts";
 import { failureOf, failureText } from "../../server/cli/errors.ts";
 import { checksumText, toJson } from "../../server/cli/json.ts";
 import { count, defined, pageSize, positive } from "../../server/cli/options.ts";
-import { bytesText, facts } from "../../server/cli/output.ts";
+import { facts } from "../../server/cli/output.ts";
 import { Progress } from "../../server/cli/progress.ts";
 import { cellText, table } from "../../server/cli/table.ts";
 import { abortedError, PagefoldError } from "../../src/base/errors.ts";

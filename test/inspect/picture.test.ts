@@ -1,11 +1,12 @@
 /** What the pictures compute before they draw: places, keys, shares, words. */
 import { describe, expect, it } from "vitest";
+import { bytesText } from "../../server/bytes-text.ts";
 import { inspectionHtml } from "../../server/inspect/html.ts";
 import { stateParts, tableParts } from "../../server/inspect/picture/cell-parts.ts";
 import type { Palette, Rgb } from "../../server/inspect/picture/colours.ts";
 import { gridFor, keyTarget } from "../../server/inspect/picture/grid.ts";
 import { lagText } from "../../server/inspect/picture/lag-text.ts";
-import { bytesText, msText, pagesText, shareText } from "../../server/inspect/picture/words.ts";
+import { msText, pagesText, shareText } from "../../server/inspect/picture/words.ts";
 import { summary } from "../../server/inspect/summary.ts";
 import type { Inspection, TableFigures } from "../../src/inspect/inspection.ts";
 import type { Residency } from "../../src/inspect/residency.ts";

@@ -56,6 +56,23 @@ describe("retry", () => {
   const down = (operation: "get" | "put" | "list" | "delete", times: number) =>
     scriptedFaults([{ operation, times, fault: { kind: "fail-before" } }]);
 
+  it("waits as long as a busy store asks for (Retry-After), where that is longer than its own pause", async () => {
+    const runtime = new VirtualRuntime();
+    const memory = new MemoryObjectStore();
+    const asked = [4000, 1];
+    const busy: ObjectStore = Object.assign(Object.create(memory) as ObjectStore, {
+      get: async () => {
+        const retryAfterMs = asked.shift();
+        if (retryAfterMs === undefined) return undefined;
+        throw new PagefoldError("unavailable", "busy", { details: { retryAfterMs } });
+      },
+    });
+    await withRetry(busy, { runtime, baseDelayMs: 100 }).get("k");
+    expect(runtime.slept[0]).toBe(4000);
+    expect(runtime.slept[1]).toBeGreaterThan(1);
+    expect(runtime.slept[1]).toBeLessThan(4000);
+  });
+
   it("repeats what may pass, with growing pauses, and no more often than told", async () => {
     for (const operation of ["get", "put", "list", "delete"] as const) {
       const runtime = new VirtualRuntime();

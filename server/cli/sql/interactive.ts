@@ -1,6 +1,7 @@
 /** The shell on the process's own terminal: opens the database, greets, and gives the terminal back. */
 import { homedir } from "node:os";
-import { bytesText } from "../output.ts";
+import { bytesText } from "../../bytes-text.ts";
+
 import type { Session } from "../session.ts";
 import { History, historyFile } from "./history.ts";
 import { LineReader } from "./line-reader.ts";

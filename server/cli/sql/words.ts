@@ -1,6 +1,6 @@
 /** What the command says about SQL that ran: on stderr, in one form for scripts and for the shell. */
 import type { PushReply, QueryStats } from "../../../vfs/index.ts";
-import { bytesText } from "../output.ts";
+import { bytesText } from "../../bytes-text.ts";
 
 /** "1 row", "2 rows". */
 export function counted(count: number, what: string): string {

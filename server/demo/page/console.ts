@@ -1,7 +1,9 @@
 /** The console: a text area, its buttons, and what comes of them. Statements run one after the other; of a query the first rows are read. */
+
+import { bytesText } from "../../bytes-text.ts";
 import { StatementSplitter } from "../../cli/sql/statements.ts";
 import { replace } from "../../inspect/picture/dom.ts";
-import { bytesText, msText, plural } from "../../inspect/picture/words.ts";
+import { msText, plural } from "../../inspect/picture/words.ts";
 import type { ConsoleDatabase } from "./console-database.ts";
 import { element } from "./elements.ts";
 import { examples } from "./examples.ts";

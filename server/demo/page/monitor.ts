@@ -1,5 +1,6 @@
 /** What is shown beside the console: totals, map, waterfall, log. Looked at again whenever something happened, and while a query runs. */
 import type { TableFigures } from "../../../src/inspect/inspection.ts";
+import { bytesText } from "../../bytes-text.ts";
 import { colourChoice } from "../../inspect/picture/colour-choice.ts";
 import { commitLog } from "../../inspect/picture/commit-log.ts";
 import { replace } from "../../inspect/picture/dom.ts";
@@ -7,7 +8,7 @@ import { factList } from "../../inspect/picture/facts.ts";
 import { HeatMap } from "../../inspect/picture/heat-map.ts";
 import { lagText } from "../../inspect/picture/lag-text.ts";
 import { waterfall } from "../../inspect/picture/waterfall.ts";
-import { bytesText, countText, plural, shareText } from "../../inspect/picture/words.ts";
+import { countText, plural, shareText } from "../../inspect/picture/words.ts";
 import { messageOf } from "./console.ts";
 import type { ConsoleDatabase, Figures } from "./console-database.ts";
 import { element } from "./elements.ts";

@@ -1,7 +1,8 @@
 /** The log of a volume as a table, newest first. A row that is pointed at or focused shows on the map which pages it changed. */
 import type { CommitFigures, PageRange } from "../../../src/inspect/commit-figures.ts";
+import { bytesText } from "../../bytes-text.ts";
 import { h, tableHead } from "./dom.ts";
-import { bytesText, countText, plural, timeText } from "./words.ts";
+import { countText, plural, timeText } from "./words.ts";
 
 export interface CommitLogOptions {
   readonly commits: readonly CommitFigures[];

@@ -5,12 +5,13 @@
 import type { PageRange } from "../../../src/inspect/commit-figures.ts";
 import type { TableFigures } from "../../../src/inspect/inspection.ts";
 import type { Residency } from "../../../src/inspect/residency.ts";
+import { bytesText } from "../../bytes-text.ts";
 import { stateParts, tableParts } from "./cell-parts.ts";
 import { cssColour, readPalette } from "./colours.ts";
 import { h, replace } from "./dom.ts";
 import { type Grid, gridFor, keyTarget } from "./grid.ts";
 import { legend, tableLegend } from "./legend.ts";
-import { bytesText, pagesText, plural, shareText, stateWords } from "./words.ts";
+import { pagesText, plural, shareText, stateWords } from "./words.ts";
 
 export type MapColours = "state" | "table";
 

@@ -1,9 +1,10 @@
 /** What the colours of the map stand for, with the numbers: for those who do not see the picture, it is the picture. */
 import type { TableFigures } from "../../../src/inspect/inspection.ts";
 import type { Residency } from "../../../src/inspect/residency.ts";
+import { bytesText } from "../../bytes-text.ts";
 import { TABLE_COLOURS, tableColourName } from "./colours.ts";
 import { h, tableHead } from "./dom.ts";
-import { bytesText, countText, shareText, stateWords } from "./words.ts";
+import { countText, shareText, stateWords } from "./words.ts";
 
 const TABLES_SHOWN = 40;
 

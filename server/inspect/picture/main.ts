@@ -1,5 +1,6 @@
 /** The page that `pagefold inspect --html` writes: reads the document that lies in it, and draws it. Asks nothing of any network. */
 import type { Inspection } from "../../../src/inspect/inspection.ts";
+import { bytesText } from "../../bytes-text.ts";
 import { colourChoice } from "./colour-choice.ts";
 import { commitLog } from "./commit-log.ts";
 import { h } from "./dom.ts";
@@ -7,7 +8,7 @@ import { type Fact, factList } from "./facts.ts";
 import { HeatMap } from "./heat-map.ts";
 import { lagText } from "./lag-text.ts";
 import { waterfall } from "./waterfall.ts";
-import { bytesText, countText, plural, shareText, timeText } from "./words.ts";
+import { countText, plural, shareText, timeText } from "./words.ts";
 
 const data = document.getElementById("inspection")?.textContent ?? "";
 const main = document.querySelector("main");

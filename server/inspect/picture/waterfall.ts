@@ -1,7 +1,8 @@
 /** The waterfall of one query: its faults and requests as bars on one axis of time, each row with its figures as text. */
 import type { FaultFigures, QueryFigures, RequestFigures } from "../../../src/inspect/fault-log.ts";
+import { bytesText } from "../../bytes-text.ts";
 import { h, tableHead } from "./dom.ts";
-import { bytesText, countText, msText, pagesText, plural } from "./words.ts";
+import { countText, msText, pagesText, plural } from "./words.ts";
 
 const ROWS_SHOWN = 60;
 
