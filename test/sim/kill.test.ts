@@ -120,6 +120,7 @@ describe("invariants 2, 3 and 11 under kill -9", () => {
 
   it("invariant 5: two processes that push to one volume", async () => {
     const rounds = 5;
+    const roundsAtMost = 60;
     const store = path.join(temporary(), "store");
     await emptyVolume(store);
     const pushed: number[][] = [];
@@ -130,7 +131,9 @@ describe("invariants 2, 3 and 11 under kill -9", () => {
       local: temporary(),
       content: new Content(),
     }));
-    for (let round = 0; round < rounds; round++) {
+    const bothWon = () => new Set(owners.values()).size === racers.length;
+    let round = 0;
+    for (; round < rounds || (!bothWon() && round < roundsAtMost); round++) {
       await Promise.all(
         racers.map(async ({ name, local, content }) => {
           const args = [commitChild, packageEntry, store, local, name, "racing"] as const;
@@ -164,8 +167,8 @@ describe("invariants 2, 3 and 11 under kill -9", () => {
       }
     });
     await checkStore(store);
-    console.log(`${2 * rounds} kills: ${log.length} commits in the log, ${pushed.length} acknowledged`);
-    expect(new Set(owners.values()).size).toBe(2);
+    console.log(`${2 * round} kills: ${log.length} commits in the log, ${pushed.length} acknowledged`);
+    expect(bothWon(), "a race is shown only where each won once").toBe(true);
   }, 240_000);
 
   it("one process that imports", async () => {
