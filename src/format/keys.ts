@@ -3,7 +3,7 @@
  * hexadecimal digits of 2^64 - 1 - n, so that a listing answers the newest first.
  */
 import { assert } from "../base/assert.ts";
-import type { Lsn, SegmentId, VolumeId } from "../base/brand.ts";
+import type { Hash, Lsn, SegmentId, VolumeId } from "../base/brand.ts";
 import { PagefoldError } from "../base/errors.ts";
 import { parseId, parseVolumeId } from "./ids.ts";
 
@@ -38,12 +38,26 @@ export const segmentKey = (volume: VolumeId, lsn: Lsn, id: SegmentId): string =>
 export const rollupsPrefix = (volume: VolumeId): string => `volumes/${volume}/rollups/`;
 export const rollupKey = (volume: VolumeId, lsn: Lsn): string => rollupsPrefix(volume) + complement(lsn);
 export const checkpointsPrefix = (volume: VolumeId): string => `volumes/${volume}/checkpoints/`;
-export const checkpointKey = (volume: VolumeId, lsn: Lsn): string =>
-  checkpointsPrefix(volume) + complement(lsn);
+/** The key carries the hash of the checkpoint's bytes, so that none ever replaces another of its LSN. */
+export const checkpointKey = (volume: VolumeId, lsn: Lsn, hash: Hash): string =>
+  `${checkpointsPrefix(volume)}${complement(lsn)}-${hash.slice(0, 32)}`;
+export const compactedPrefix = (volume: VolumeId): string => `volumes/${volume}/compacted/`;
+/** Segments that a compaction writes: `n` is the number of the floor that it began under. */
+export const compactedKey = (volume: VolumeId, n: number, id: SegmentId): string =>
+  `${compactedPrefix(volume)}${complement(n)}-${id}`;
+export const restoresPrefix = (volume: VolumeId): string => `volumes/${volume}/restores/`;
+/** Commit `lsn`, which is about to be made, takes pages back to what they were at LSN `from`. */
+export const restorePinKey = (volume: VolumeId, lsn: Lsn, from: Lsn): string =>
+  `${restoresPrefix(volume)}${complement(lsn)}@${complement(from)}`;
 export const floorPrefix = (volume: VolumeId): string => `volumes/${volume}/floor/`;
 export const floorKey = (volume: VolumeId, n: number): string => floorPrefix(volume) + complement(n);
 export const configPrefix = (volume: VolumeId): string => `volumes/${volume}/config/`;
 export const configKey = (volume: VolumeId, n: number): string => configPrefix(volume) + complement(n);
+export const deletedPrefix = (volume: VolumeId): string => `volumes/${volume}/deleted/`;
+/** The n-th time that the volume was deleted, or that a deletion was taken back or carried out. */
+export const deletedKey = (volume: VolumeId, n: number): string => deletedPrefix(volume) + complement(n);
+export const leasesPrefix = (volume: VolumeId): string => `volumes/${volume}/leases/`;
+export const leaseKey = (volume: VolumeId, n: number): string => leasesPrefix(volume) + complement(n);
 export const forksPrefix = (volume: VolumeId): string => `volumes/${volume}/forks/`;
 /** In the parent's prefix: what `fork` still needs of it. */
 export const forkKey = (volume: VolumeId, fork: VolumeId, lsn: Lsn): string =>
@@ -69,6 +83,59 @@ export function parseSegmentKey(
   const id = parseId<SegmentId>(match[3]!);
   if (volume === undefined || lsn === undefined || lsn === 0 || id === undefined) return undefined;
   return { volume, lsn: lsn as Lsn, id };
+}
+
+/** The parts of a checkpoint's key (`hash`: the first 32 digits), or undefined where the key is none. */
+export function parseCheckpointKey(
+  key: string,
+): { readonly volume: VolumeId; readonly lsn: Lsn; readonly hash: string } | undefined {
+  const match = /^volumes\/([0-9a-z]{26})\/checkpoints\/([0-9a-f]{16})-([0-9a-f]{32})$/.exec(key);
+  if (match === null) return undefined;
+  const volume = parseId<VolumeId>(match[1]!);
+  const lsn = parseComplement(match[2]!);
+  return volume === undefined || !lsn ? undefined : { volume, lsn: lsn as Lsn, hash: match[3]! };
+}
+
+/** The parts of the key of a compacted segment, or undefined where the key is none. */
+export function parseCompactedKey(
+  key: string,
+): { readonly volume: VolumeId; readonly n: number; readonly id: SegmentId } | undefined {
+  const match = /^volumes\/([0-9a-z]{26})\/compacted\/([0-9a-f]{16})-([0-9a-z]{26})$/.exec(key);
+  if (match === null) return undefined;
+  const volume = parseId<VolumeId>(match[1]!);
+  const n = parseComplement(match[2]!);
+  const id = parseId<SegmentId>(match[3]!);
+  return volume === undefined || n === undefined || id === undefined ? undefined : { volume, n, id };
+}
+
+/** The parts of a fork's pin, or undefined where the key is none. */
+export function parseForkKey(
+  key: string,
+): { readonly volume: VolumeId; readonly fork: VolumeId; readonly lsn: Lsn } | undefined {
+  const match = /^volumes\/([0-9a-z]{26})\/forks\/([0-9a-z]{26})@([0-9a-f]{16})$/.exec(key);
+  if (match === null) return undefined;
+  const volume = parseId<VolumeId>(match[1]!);
+  const fork = parseId<VolumeId>(match[2]!);
+  const lsn = parseComplement(match[3]!);
+  return volume === undefined || fork === undefined || !lsn ? undefined : { volume, fork, lsn: lsn as Lsn };
+}
+
+/** The parts of a restore's pin, or undefined where the key is none. */
+export function parseRestorePinKey(
+  key: string,
+): { readonly volume: VolumeId; readonly lsn: Lsn; readonly from: Lsn } | undefined {
+  const match = /^volumes\/([0-9a-z]{26})\/restores\/([0-9a-f]{16})@([0-9a-f]{16})$/.exec(key);
+  if (match === null) return undefined;
+  const volume = parseId<VolumeId>(match[1]!);
+  const lsn = parseComplement(match[2]!);
+  const from = parseComplement(match[3]!);
+  if (volume === undefined || !lsn || from === undefined) return undefined;
+  return { volume, lsn: lsn as Lsn, from: from as Lsn };
+}
+
+/** The number n in the key of a volume's series (`floor`, `config` …), or undefined where the key is none. */
+export function parseSeriesKey(prefix: string, key: string): number | undefined {
+  return key.startsWith(prefix) ? parseComplement(key.slice(prefix.length)) || undefined : undefined;
 }
 
 export const tagsPrefix = (): string => "tags/";

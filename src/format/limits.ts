@@ -22,6 +22,10 @@ export const LIMITS = {
   readIndexBytes: 16 * MiB,
   /** Segments named by one commit. */
   segmentsPerCommit: 1_000_000,
+  /** A checkpoint as stored. */
+  checkpointBytes: 256 * MiB,
+  /** Checkpoints that one floor names. */
+  floorCheckpoints: 65_536,
   manifestBytes: 1 * MiB,
   /** Depth of a chain of forks. */
   ancestors: 4096,
@@ -35,5 +39,11 @@ export const FORMAT_VERSION = 1;
 /** Compatible feature bit of manifests: the extension area begins with the proof of a fork. */
 export const FORK_PROOF = 1;
 
-/** Incompatible feature bits that this version understands: none yet (bit 0, encryption, and bit 1, page deltas, are reserved). */
-export const KNOWN_INCOMPATIBLE = 0;
+/** Incompatible feature bit of commits: the header names the LSN whose state it restores, and old writers of restored pages. */
+export const RESTORED = 4;
+
+/** Incompatible feature bit of commits: the header says how many bands it has, fewer than its LSN could carry. */
+export const SHORT_BANDS = 8;
+
+/** Incompatible feature bits of commits that this version understands (bit 0, encryption, and bit 1, page deltas, are reserved). */
+export const KNOWN_INCOMPATIBLE = RESTORED | SHORT_BANDS;

@@ -21,7 +21,7 @@ import type { PageSet } from "./page-set.ts";
 export interface FeatureBits {
   /** 32-bit mask. */
   readonly compatible: number;
-  /** 32-bit mask; reserved: encryption (bit 0), page deltas (bit 1). */
+  /** 32-bit mask; of commits: restored pages (bit 2), short bands (bit 3); reserved: encryption (bit 0), page deltas (bit 1). */
   readonly incompatible: number;
 }
 
@@ -87,7 +87,10 @@ export interface CommitHeader {
   readonly volume: VolumeId;
   readonly lsn: Lsn;
   readonly features: FeatureBits;
-  /** hashes[j] is the hash of commit lsn - 2^j, for every 2^j that divides lsn; hashes[0] is the parent; LSN 0 = manifest. */
+  /**
+   * hashes[j] is the hash of commit lsn - 2^j, for every 2^j that divides lsn, or for the smaller ones of these (feature bit 3); hashes[0] is
+   * the parent; LSN 0 = manifest.
+   */
   readonly jumpHashes: readonly Hash[];
   readonly pageSize: number;
   readonly pageCount: PageCount;
@@ -99,6 +102,13 @@ export interface CommitHeader {
   readonly changed: PageSet;
   /** Pages that became all zeros: no bytes are stored. */
   readonly zeroed: PageSet;
+  /** The LSN whose state this commit restores, as far as it says (feature bit 2); below `lsn`. */
+  readonly restoredFrom: Lsn | undefined;
+  /**
+   * Pages that go back to what older commits wrote, after the cut to `lowestPageCount`: newest first, LSNs <= restoredFrom. Page sets disjoint from one
+   * another and from `changed` and `zeroed`.
+   */
+  readonly restored: readonly RollupWriter[];
   /** Never before the parent's. */
   readonly time: TimeMs;
   readonly pushId: PushId;
@@ -107,7 +117,7 @@ export interface CommitHeader {
   readonly checkpoint: { readonly lsn: Lsn; readonly hash: Hash } | undefined;
   /** Sorted by firstPage, page ranges disjoint. */
   readonly segments: readonly SegmentRef[];
-  /** One per power of two 2^j, j >= 1, that divides lsn, newest first. */
+  /** One per jump hash but the first, newest first. */
   readonly bands: readonly BandRef[];
 }
 
@@ -119,15 +129,72 @@ export interface Rollup {
   readonly to: Lsn;
   /** Lowest page count passed through in the interval: pages above it written at or before `from` are gone. */
   readonly lowestPageCount: PageCount;
-  /** Only commits with at least one surviving page; newest first; page sets disjoint. */
+  /**
+   * Only commits with at least one surviving page; newest first; page sets disjoint. One at or below `from` wrote pages that a commit of the
+   * interval restored.
+   */
   readonly writers: readonly RollupWriter[];
 }
 
 export interface RollupWriter {
   readonly lsn: Lsn;
-  readonly hash: Hash;
+  /** Of the commit; undefined where whoever wrote it down did not know (stored as 32 zero bytes). */
+  readonly hash: Hash | undefined;
   /** Changed or zeroed there, and by no later commit of the rollup. */
   readonly pages: PageSet;
+}
+
+/** In a checkpoint: the pages that a commit wrote last. */
+export interface PageWriter {
+  readonly lsn: Lsn;
+  /** Of that commit; undefined where whoever wrote the checkpoint did not know it: the commit may be gone, so its pages have places, here or in a checkpoint that the floor names. */
+  readonly hash: Hash | undefined;
+  readonly pages: PageSet;
+}
+
+/** A segment object as a checkpoint names it, and the pages that are to be read from it. */
+export interface PlacedSegment {
+  /** Under whose prefix it lies. */
+  readonly volume: VolumeId;
+  /** `commit`: in `segments/`, `number` is the LSN of its commit; `compacted`: in `compacted/`, `number` is that of a floor. */
+  readonly kind: "commit" | "compacted";
+  readonly number: number;
+  readonly id: SegmentId;
+  readonly ref: SegmentRef;
+  readonly pages: PageSet;
+}
+
+/** `volumes/<volume>/checkpoints/<~lsn>-<hash>`: the whole page table as of an LSN (FORMAT.md, "Checkpoint"). */
+export interface Checkpoint {
+  readonly volume: VolumeId;
+  readonly features: FeatureBits;
+  /** Prefix and header of the commit at that LSN, as stored. */
+  readonly header: Uint8Array;
+  /** Of every page that was written and not cut off; newest first, LSNs falling, page sets disjoint. */
+  readonly writers: readonly PageWriter[];
+  /** Places of pages; sets disjoint, all of them pages of `writers`. Pages without one are read from their writer's commit. */
+  readonly segments: readonly PlacedSegment[];
+}
+
+/** One checkpoint as a floor names it. */
+export interface FloorCheckpoint {
+  readonly lsn: Lsn;
+  /** The commit's. */
+  readonly time: TimeMs;
+  /** Of the checkpoint's bytes. */
+  readonly hash: Hash;
+}
+
+/** `volumes/<volume>/floor/<~n>`: what is kept of a volume's history (FORMAT.md, "Floor"). The newest wins. */
+export interface Floor {
+  readonly volume: VolumeId;
+  readonly n: number;
+  /** Commits below it may be gone; 0: none is. Where it is not 0, a checkpoint at this LSN is among `checkpoints`. */
+  readonly lsn: Lsn;
+  /** When it was made. */
+  readonly time: TimeMs;
+  /** LSNs rising. Those up to `lsn` place every page. */
+  readonly checkpoints: readonly FloorCheckpoint[];
 }
 
 /** How a frame's bytes are compressed. */

@@ -1,6 +1,6 @@
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
-import { LSN_ZERO, type Lsn, type SegmentId, type TimeMs, type VolumeId } from "../../src/base/brand.ts";
+import { type Hash, LSN_ZERO, type Lsn, type SegmentId, type TimeMs, type VolumeId } from "../../src/base/brand.ts";
 import { PagefoldError } from "../../src/base/errors.ts";
 import { idFromBytes, idTime, idToBytes, newId, parseId, parseVolumeId } from "../../src/format/ids.ts";
 import {
@@ -103,7 +103,8 @@ describe("keys", () => {
     expect(commitKey(volume, n)).toBe(`${v}/commits/${one}`);
     expect(segmentKey(volume, n, segment)).toBe(`${v}/segments/${one}-${segment}`);
     expect(rollupKey(volume, n)).toBe(`${v}/rollups/${one}`);
-    expect(checkpointKey(volume, n)).toBe(`${v}/checkpoints/${one}`);
+    const hash = "0123456789abcdef".repeat(4) as Hash;
+    expect(checkpointKey(volume, n, hash)).toBe(`${v}/checkpoints/${one}-${hash.slice(0, 32)}`);
     expect(floorKey(volume, n)).toBe(`${v}/floor/${one}`);
     expect(configKey(volume, n)).toBe(`${v}/config/${one}`);
     expect(forkKey(volume, someId<VolumeId>(4), n)).toBe(`${v}/forks/${someId<VolumeId>(4)}@${one}`);

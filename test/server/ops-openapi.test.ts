@@ -107,7 +107,7 @@ describe("the OpenAPI document", () => {
       commitKey(volume, 1 as never),
       segmentKey(volume, 1 as never, volume),
       rollupKey(volume, 2 as never),
-      checkpointKey(volume, 2 as never),
+      checkpointKey(volume, 2 as never, "ab".repeat(32) as never),
       floorKey(volume, 1),
       configKey(volume, 1),
       forkKey(volume, volume, 1 as never),

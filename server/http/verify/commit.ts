@@ -141,7 +141,7 @@ async function checkCheckpoint(
   if (checkpoint === undefined || (before !== undefined && checkpoint.lsn <= before.lsn)) {
     throw lie(what, "it names an older checkpoint than its parent");
   }
-  const start = await origin.get(checkpointKey(header.volume, checkpoint.lsn), {
+  const start = await origin.get(checkpointKey(header.volume, checkpoint.lsn, checkpoint.hash), {
     range: { offset: 0, length: 1 },
     ...signalOf(signal),
   });
