@@ -39,6 +39,7 @@ const DIRECTORY_LIMITS = {
   startBytes: 0,
   indexBytes: 1_048_576,
   digestBytes: 0,
+  checkpointBytes: 0,
 };
 /** Memory for states (page tables), at four bytes per page. */
 const STATE_BYTES = 128 * 2 ** 20;

@@ -17,6 +17,11 @@ export class Lru<K, V> {
     return entry.value;
   }
 
+  /** In no order that means anything; does not count as use. */
+  *values(): IterableIterator<V> {
+    for (const { value } of this.#entries.values()) yield value;
+  }
+
   set(key: K, value: V, cost: number): void {
     this.delete(key);
     this.#entries.set(key, { value, cost });

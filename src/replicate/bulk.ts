@@ -5,7 +5,7 @@
 import type { Lsn } from "../base/brand.ts";
 import { throwIfAborted } from "../base/errors.ts";
 import { DIGEST_BYTES } from "../format/hash.ts";
-import { PageSet } from "../format/page-set.ts";
+import type { PageSet } from "../format/page-set.ts";
 import type { PageTable } from "../volume/page-table.ts";
 import type { ReplicaContext } from "./context.ts";
 import {
@@ -14,6 +14,7 @@ import {
   groupFrames,
   pagesOfFrame,
   resolveFrames,
+  versions,
   type WantedPages,
   whereIs,
 } from "./frame-plan.ts";
@@ -87,8 +88,8 @@ export async function bulkRead(
         .then(async ({ read, bytes }) => {
           requests++;
           bytesFetched += group.request.length;
-          await sink([read]);
-          tally(read.pages.length);
+          await sink(read);
+          tally(read.reduce((sum, { pages: some }) => sum + some.length, 0));
           decoder.recycle?.(bytes);
         })
         .catch((error) => {
@@ -104,7 +105,6 @@ export async function bulkRead(
   return { pages: done, requests, bytesFetched };
 }
 
-/** All frames of a group lie in one object, so one commit wrote them. */
 async function readGroup(
   context: ReplicaContext,
   group: FrameGroup,
@@ -125,13 +125,37 @@ async function readGroup(
     pageSize,
     digestSeed,
   });
-  const { lsn } = group.tasks[0]!;
-  const all = { lsn, pages: joinPages(contents), bytes, digests };
-  return { read: onlyWanted(all, wanted.get(lsn) ?? PageSet.empty, pageSize), bytes };
+  return { read: byWriter(group, contents, wanted, { bytes, digests, pageSize }), bytes };
+}
+
+/** What was wanted of a group, in runs of pages that one commit wrote. */
+function byWriter(
+  group: FrameGroup,
+  contents: readonly Uint32Array[],
+  wanted: ReadonlyMap<Lsn, PageSet>,
+  { bytes, digests, pageSize }: { bytes: Uint8Array; digests: Uint8Array; pageSize: number },
+): BulkPages[] {
+  // All frames of a group lie in one object, so in one segment.
+  const { source } = group.tasks[0]!;
+  const pages = joinPages(contents);
+  const read: BulkPages[] = [];
+  for (const { lsn, from, count } of versions(source, pages)) {
+    const asked = wanted.get(lsn);
+    if (asked === undefined) continue;
+    const run = {
+      lsn,
+      pages: pages.subarray(from, from + count),
+      bytes: bytes.subarray(from * pageSize, (from + count) * pageSize),
+      digests: digests.subarray(from * DIGEST_BYTES, (from + count) * DIGEST_BYTES),
+    };
+    const some = onlyWanted(run, asked, pageSize);
+    if (some.pages.length > 0) read.push(some);
+  }
+  return read;
 }
 
 interface DecodedGroup {
-  readonly read: BulkPages;
+  readonly read: readonly BulkPages[];
   /** The decoder's answer, which `read` may be a view of. */
   readonly bytes: Uint8Array;
 }

@@ -1,7 +1,7 @@
 /**
  * Commit headers and read indexes by need: from the volume's directory, else as plans that fetch them, verified before anybody sees them.
  */
-import type { Hash, Lsn } from "../base/brand.ts";
+import type { Hash, Lsn, VolumeId } from "../base/brand.ts";
 import { PagefoldError } from "../base/errors.ts";
 import { concatBytes } from "../format/bytes.ts";
 import type { Codecs } from "../format/codecs.ts";
@@ -11,11 +11,12 @@ import {
   type DecodedCommit,
   decodeCommit,
 } from "../format/commit-codec.ts";
-import { commitKey, segmentKey } from "../format/keys.ts";
-import type { ReadIndex, SegmentRef } from "../format/model.ts";
+import { commitKey, compactedKey, segmentKey } from "../format/keys.ts";
+import type { PlacedSegment, ReadIndex, SegmentRef } from "../format/model.ts";
 import { decodeReadIndex } from "../format/segment-codec.ts";
 import type { CommitDirectory } from "../volume/commit-directory.ts";
 import type { FetchPlan, RangeAnswers, RangeRequest } from "../volume/fetch-plan.ts";
+import type { LoadedCheckpoint } from "../volume/loaded-checkpoint.ts";
 
 /** Enough for the header and small frames of an ordinary commit in one request. */
 const COMMIT_GUESS = 16_384;
@@ -27,22 +28,34 @@ export interface FramePlanContext {
   readonly storeUrl: string;
 }
 
-/** The commits of some LSNs: from the directory, else fetched (one batch, rarely two) and, where their hashes are known, verified. */
+/**
+ * The commits of some LSNs: from the directory, else fetched (one batch, rarely two) and, where their hashes are known, verified.
+ * @param mayBeGone those that are absent are left out, as they may have been collected; by default they are `corrupt`
+ */
 export function* loadCommits(
   context: FramePlanContext,
   lsns: Iterable<Lsn>,
+  { mayBeGone = false }: { readonly mayBeGone?: boolean } = {},
 ): FetchPlan<Map<Lsn, DecodedCommit>> {
   const { directory, codecs } = context;
   const commits = new Map<Lsn, DecodedCommit>();
-  const missing: Lsn[] = [];
+  const unknown: Lsn[] = [];
   for (const lsn of lsns) {
     const known = directory.commit(lsn);
-    if (known === undefined) missing.push(lsn);
+    if (known === undefined) unknown.push(lsn);
     else commits.set(lsn, known);
   }
-  if (missing.length === 0) return commits;
-  const keys = missing.map((lsn) => commitKey(directory.volumeOf(lsn), lsn));
-  const starts = yield keys.map((key) => ({ key, offset: 0, length: COMMIT_GUESS }));
+  if (unknown.length === 0) return commits;
+  const asked = unknown.map((lsn) => ({
+    key: commitKey(directory.volumeOf(lsn), lsn),
+    offset: 0,
+    length: COMMIT_GUESS,
+  }));
+  const answers = yield asked;
+  const there = unknown.map((_, i) => i).filter((i) => !mayBeGone || answers[i] !== undefined);
+  const missing = there.map((i) => unknown[i]!);
+  const keys = there.map((i) => asked[i]!.key);
+  const starts = there.map((i) => answers[i]);
   const whole: Uint8Array[] = missing.map((lsn, i) => present(context, starts[i], lsn, keys[i]!));
   const lengths = missing.map((lsn, i) =>
     whole[i]!.length < COMMIT_PREFIX_BYTES
@@ -96,41 +109,86 @@ export function proveCommit(
   return commit;
 }
 
+/** A segment, wherever it lies and whatever names it: what reading it needs to know. */
+export interface SegmentSource {
+  /** Of the object that holds it: no object holds two. */
+  readonly key: string;
+  /** Where in that object it starts. */
+  readonly base: number;
+  /** Size of that object. */
+  readonly objectLength: number;
+  readonly ref: SegmentRef;
+  /** The commit, or the checkpoint, that names it. */
+  readonly volume: VolumeId;
+  readonly lsn: Lsn;
+  /** Whose bytes of a page it holds; 0 where that is not known. */
+  versionOf(page: number): Lsn;
+}
+
+export function sourceInCommit(
+  directory: CommitDirectory,
+  commit: DecodedCommit,
+  ordinal: number,
+): SegmentSource {
+  const { header } = commit;
+  const { lsn } = header;
+  const ref = header.segments[ordinal]!;
+  return {
+    ...placeOf(directory, commit, ordinal),
+    objectLength: ref.id === undefined ? commit.totalLength : ref.length,
+    ref,
+    volume: header.volume,
+    lsn,
+    versionOf: () => lsn,
+  };
+}
+
+export function sourceInCheckpoint(loaded: LoadedCheckpoint, segment: PlacedSegment): SegmentSource {
+  return {
+    key: placedKey(segment),
+    base: 0,
+    objectLength: segment.ref.length,
+    ref: segment.ref,
+    volume: segment.volume,
+    lsn: loaded.lsn,
+    versionOf: (page) => loaded.versionIn(segment, page),
+  };
+}
+
+/** The object of a segment that a checkpoint names. */
+export function placedKey({ volume, kind, number, id }: PlacedSegment): string {
+  return kind === "commit" ? segmentKey(volume, number as Lsn, id) : compactedKey(volume, number, id);
+}
+
 /** The read indexes of some segments, in their order; those not known yet are fetched in one batch. */
 export function* loadIndexes(
   context: FramePlanContext,
-  segments: readonly { readonly commit: DecodedCommit; readonly ordinal: number }[],
+  segments: readonly SegmentSource[],
 ): FetchPlan<ReadIndex[]> {
   const { directory, codecs } = context;
-  const found = segments.map(({ commit, ordinal }) => directory.index(commit.header.lsn, ordinal));
+  const found = segments.map(({ key }) => directory.index(key));
   const missing = segments.filter((_, i) => found[i] === undefined);
   if (missing.length === 0) return found as ReadIndex[];
-  const requests = missing.map(({ commit, ordinal }) => {
-    const { key, base } = placeOf(directory, commit, ordinal);
-    const { index } = commit.header.segments[ordinal]!;
-    return { key, offset: base + index.offset, length: index.length };
-  });
+  const requests = missing.map(({ key, base, ref }) => ({
+    key,
+    offset: base + ref.index.offset,
+    length: ref.index.length,
+  }));
   const answers = yield* fetchRanges(directory, requests);
-  const loaded = missing.map(({ commit, ordinal }, i) => {
-    const segment = commit.header.segments[ordinal]!;
-    const { header } = commit;
+  const loaded = missing.map((source, i) => {
+    const { key, ref } = source;
     const bytes = answers[i];
-    const where = {
-      volume: header.volume,
-      lsn: header.lsn,
-      segment: segmentName(segment),
-      key: requests[i]!.key,
-    };
+    const where = whereOf(source);
     if (bytes === undefined) {
       throw new PagefoldError(
         "corrupt",
         `segment ${where.segment} of commit ${where.lsn} of volume ${where.volume} is missing in ${context.storeUrl}; other pages are still readable: ` +
           "restore the object from a copy of the store",
-        { details: where },
+        { details: { ...where, gone: true } },
       );
     }
-    if (bytes.length !== segment.index.length || codecs.hash.blake3(bytes) !== segment.indexHash) {
-      directory.forgetStart(where.key);
+    if (bytes.length !== ref.index.length || codecs.hash.blake3(bytes) !== ref.indexHash) {
+      directory.forgetStart(key);
       throw new PagefoldError(
         "corrupt",
         `the read index of segment ${where.segment} of commit ${where.lsn} of volume ${where.volume} does not match its hash; ` +
@@ -138,12 +196,22 @@ export function* loadIndexes(
         { details: where },
       );
     }
-    const index = decodeReadIndex(bytes, segment);
-    directory.learnIndex(header.lsn, ordinal, index, bytes.length);
+    const index = decodeReadIndex(bytes, ref);
+    directory.learnIndex(key, index, bytes.length);
     return index;
   });
   let next = 0;
   return found.map((index) => index ?? loaded[next++]!);
+}
+
+/** Where a segment is, as errors say it. */
+export function whereOf({ volume, lsn, ref, key }: SegmentSource): {
+  volume: string;
+  lsn: number;
+  segment: string;
+  key: string;
+} {
+  return { volume, lsn, segment: segmentName(ref), key };
 }
 
 /** The bytes of a range where an earlier request brought them along. */

@@ -4,12 +4,13 @@
  */
 import type { Lsn, PageIdx } from "../base/brand.ts";
 import { PagefoldError } from "../base/errors.ts";
-import type { DecodedCommit } from "../format/commit-codec.ts";
 import { DIGEST_BYTES } from "../format/hash.ts";
-import type { PageSet } from "../format/page-set.ts";
+import { PageSet } from "../format/page-set.ts";
 import type { FetchPlan } from "../volume/fetch-plan.ts";
 import type { PageTable } from "../volume/page-table.ts";
-import { type FramePlanContext, loadCommits, loadIndexes, placeOf } from "./commit-lookup.ts";
+import { type FramePlanContext, loadIndexes, type SegmentSource, whereOf } from "./commit-lookup.ts";
+import { lyingIndex } from "./frame-plan.ts";
+import { locatePages } from "./locate.ts";
 
 /** The digest of a page that is at hand without a fetch, written to `out` at `offset`; false where it is not. */
 export type ResidentDigest = (page: PageIdx, lsn: Lsn, out: Uint8Array, offset: number) => boolean;
@@ -25,88 +26,67 @@ export function* digestsOf(
   resident: ResidentDigest = () => false,
 ): FetchPlan<Uint8Array> {
   const out = new Uint8Array(DIGEST_BYTES * pages.size);
-  const missing = new Map<Lsn, { readonly page: PageIdx; readonly at: number }[]>();
+  const missing = new Map<Lsn, PageIdx[]>();
   let at = 0;
   for (const page of pages) {
     const lsn = table.lookup(page) as Lsn;
     if (lsn !== 0 && !resident(page, lsn, out, at)) {
       const wanted = missing.get(lsn);
-      if (wanted === undefined) missing.set(lsn, [{ page, at }]);
-      else wanted.push({ page, at });
+      if (wanted === undefined) missing.set(lsn, [page]);
+      else wanted.push(page);
     }
     at += DIGEST_BYTES;
   }
   if (missing.size === 0) return out;
-  const commits = yield* loadCommits(context, missing.keys());
-  for (const [lsn, wanted] of missing) yield* copyDigests(context, commits.get(lsn)!, wanted, out);
+  const wanted = [...missing].map(([lsn, some]) => ({ lsn, pages: PageSet.of(some) }));
+  // Pages that became zeros have no digest.
+  const { segments } = yield* locatePages(context, wanted);
+  const sources = segments.map(({ source }) => source);
+  const indexes = yield* loadIndexes(context, sources);
+  const areas = yield* loadDigestAreas(context, sources);
+  segments.forEach(({ source, pages: inside }, i) => {
+    for (const page of inside) {
+      const rank = indexes[i]!.pages.rankOf(page);
+      if (rank === -1) throw lyingIndex(source, page);
+      const digest = areas[i]!.subarray(rank * DIGEST_BYTES, (rank + 1) * DIGEST_BYTES);
+      out.set(digest, DIGEST_BYTES * pages.rankOf(page));
+    }
+  });
   return out;
 }
 
-function* copyDigests(
+/** The digest areas of some segments, in their order. */
+export function* loadDigestAreas(
   context: FramePlanContext,
-  commit: DecodedCommit,
-  wanted: readonly { readonly page: PageIdx; readonly at: number }[],
-  out: Uint8Array,
-): FetchPlan<void> {
-  const { header } = commit;
-  const bySegment = new Map<number, { readonly page: PageIdx; readonly at: number }[]>();
-  for (const item of wanted) {
-    const ordinal = header.segments.findIndex(
-      ({ firstPage, lastPage }) => firstPage <= item.page && item.page <= lastPage,
-    );
-    if (ordinal === -1) continue; // zeroed there: no digest
-    const items = bySegment.get(ordinal);
-    if (items === undefined) bySegment.set(ordinal, [item]);
-    else items.push(item);
-  }
-  const ordinals = [...bySegment.keys()];
-  const indexes = yield* loadIndexes(
-    context,
-    ordinals.map((ordinal) => ({ commit, ordinal })),
-  );
-  const areas = yield* loadDigestAreas(context, commit, ordinals);
-  ordinals.forEach((ordinal, i) => {
-    for (const { page, at } of bySegment.get(ordinal)!) {
-      const rank = indexes[i]!.pages.rankOf(page);
-      if (rank === -1) continue; // between the pages of the segment: zeroed there
-      out.set(areas[i]!.subarray(rank * DIGEST_BYTES, (rank + 1) * DIGEST_BYTES), at);
-    }
-  });
-}
-
-function* loadDigestAreas(
-  context: FramePlanContext,
-  commit: DecodedCommit,
-  ordinals: readonly number[],
+  sources: readonly SegmentSource[],
 ): FetchPlan<Uint8Array[]> {
   const { directory, codecs } = context;
-  const { header } = commit;
-  const found = ordinals.map((ordinal) => directory.digests(header.lsn, ordinal));
-  const missing = ordinals.filter((_, i) => found[i] === undefined);
+  const found = sources.map(({ key }) => directory.digests(key));
+  const missing = sources.filter((_, i) => found[i] === undefined);
   if (missing.length === 0) return found as Uint8Array[];
-  const requests = missing.map((ordinal) => {
-    const { key, base } = placeOf(directory, commit, ordinal);
-    const { digests } = header.segments[ordinal]!;
-    return { key, offset: base + digests.offset, length: digests.length };
-  });
+  const requests = missing.map(({ key, base, ref }) => ({
+    key,
+    offset: base + ref.digests.offset,
+    length: ref.digests.length,
+  }));
   const answers = yield requests;
-  const loaded = missing.map((ordinal, i) => {
-    const segment = header.segments[ordinal]!;
+  const loaded = missing.map((source, i) => {
+    const { ref, key } = source;
     const bytes = answers[i];
     if (
       bytes === undefined ||
-      bytes.length !== segment.digests.length ||
-      codecs.hash.blake3(bytes) !== segment.digestsHash
+      bytes.length !== ref.digests.length ||
+      codecs.hash.blake3(bytes) !== ref.digestsHash
     ) {
-      const name = segment.id ?? "inline";
+      const where = whereOf(source);
       throw new PagefoldError(
         "corrupt",
-        `the digest area of segment ${name} of commit ${header.lsn} of volume ${header.volume} ` +
+        `the digest area of segment ${where.segment} of commit ${where.lsn} of volume ${where.volume} ` +
           `${bytes === undefined ? "is missing" : "does not match its hash"} in ${context.storeUrl}; restore the object from a copy of the store`,
-        { details: { volume: header.volume, lsn: header.lsn, segment: name, key: requests[i]!.key } },
+        { details: where },
       );
     }
-    directory.learnDigests(header.lsn, ordinal, bytes);
+    directory.learnDigests(key, bytes);
     return bytes;
   });
   let next = 0;

@@ -2,44 +2,34 @@
  * From pages to verified bytes, apart from how bytes travel: which commit headers, read indexes and frames are needed for some
  * pages of a state, and what to do with them when they arrive. Nothing leaves here before it was checked against the log.
  */
-import type { Lsn, PageIdx, VolumeId } from "../base/brand.ts";
+import type { Lsn, PageIdx } from "../base/brand.ts";
 import { PagefoldError } from "../base/errors.ts";
-import type { DecodedCommit } from "../format/commit-codec.ts";
 import { decodeFrame } from "../format/frame.ts";
-import type { FrameRef, ReadIndex, SegmentRef } from "../format/model.ts";
-import { PageSet } from "../format/page-set.ts";
-import type { CommitDirectory } from "../volume/commit-directory.ts";
+import type { FrameRef, ReadIndex } from "../format/model.ts";
+import type { PageSet } from "../format/page-set.ts";
 import type { FetchPlan, RangeRequest } from "../volume/fetch-plan.ts";
 import {
   type FramePlanContext,
   fetchRanges,
-  loadCommits,
   loadIndexes,
-  placeOf,
-  segmentName,
+  type SegmentSource,
+  whereOf,
 } from "./commit-lookup.ts";
+import { locatePages, type SegmentPages, type WantedPages } from "./locate.ts";
 
-/** Pages to be had of one commit: all of them were written last by `lsn` in the state at hand. */
-export interface WantedPages {
-  readonly lsn: Lsn;
-  readonly pages: PageSet;
-}
+export type { WantedPages } from "./locate.ts";
 
 /** One frame to fetch: where it is, what proves it, what is in it. */
 export interface FrameTask {
-  /** Unique within the volume, so that concurrent readers share one flight. */
+  /** Unique within the store, so that concurrent readers share one flight. */
   readonly id: string;
   readonly key: string;
   /** Within the object. */
   readonly offset: number;
-  readonly lsn: Lsn;
-  /** Ordinal of the segment in its commit, and of the frame in its segment. */
-  readonly segment: number;
   readonly frameNo: number;
   readonly frame: FrameRef;
   readonly index: ReadIndex;
-  readonly volume: VolumeId;
-  readonly segmentName: string;
+  readonly source: SegmentSource;
 }
 
 /** One ranged GET that serves several adjacent frames. */
@@ -62,23 +52,17 @@ export interface ResolvedPages {
   readonly zeroed: readonly WantedPages[];
 }
 
-/** Finds wanted pages; loads commit headers and read indexes that are not known yet. */
+/** Finds wanted pages; loads commit headers, checkpoints and read indexes that are not known yet. */
 export function* resolveFrames(
   context: FramePlanContext,
   wanted: readonly WantedPages[],
 ): FetchPlan<ResolvedPages> {
-  const commits = yield* loadCommits(
+  const { segments, zeroed } = yield* locatePages(context, wanted);
+  const indexes = yield* loadIndexes(
     context,
-    wanted.map(({ lsn }) => lsn),
+    segments.map(({ source }) => source),
   );
-  const segments = wanted.flatMap(({ lsn, pages }) => segmentsOf(commits.get(lsn)!, pages));
-  const indexes = yield* loadIndexes(context, segments);
-  return {
-    tasks: segments.flatMap((segment, i) => framesOf(context.directory, segment, indexes[i]!)),
-    zeroed: wanted
-      .map(({ lsn, pages }) => ({ lsn, pages: pages.intersect(commits.get(lsn)!.header.zeroed) }))
-      .filter(({ pages }) => !pages.isEmpty),
-  };
+  return { tasks: segments.flatMap((segment, i) => framesOf(segment, indexes[i]!)), zeroed };
 }
 
 /** Adjacent frames become one range; `maxBytes` bounds a range, `gapBytes` is what may be read for nothing between two. */
@@ -148,13 +132,34 @@ export function whereIs(task: FrameTask): {
   frame: number;
   key: string;
 } {
-  return {
-    volume: task.volume,
-    lsn: task.lsn,
-    segment: task.segmentName,
-    frame: task.frameNo,
-    key: task.key,
-  };
+  return { ...whereOf(task.source), frame: task.frameNo };
+}
+
+/** Hands over the pages of a frame by who wrote them; those of which that is not known are older than anybody wants. */
+function handOver({ source }: FrameTask, pages: PageSet, bytes: Uint8Array, sink: PageSink): void {
+  const pageSize = bytes.length / pages.size;
+  for (const { lsn, from, count } of versions(source, pages)) {
+    if (lsn === 0) continue;
+    const some = count === pages.size ? pages : pages.slice(from, from + count);
+    sink(lsn, some, bytes.subarray(from * pageSize, (from + count) * pageSize));
+  }
+}
+
+/** Runs of pages, by rank, that one commit wrote. */
+export function versions(
+  source: SegmentSource,
+  pages: Iterable<number>,
+): { readonly lsn: Lsn; readonly from: number; readonly count: number }[] {
+  const runs: { lsn: Lsn; from: number; count: number }[] = [];
+  let rank = 0;
+  for (const page of pages) {
+    const lsn = source.versionOf(page);
+    const last = runs[runs.length - 1];
+    if (last?.lsn === lsn) last.count++;
+    else runs.push({ lsn, from: rank, count: 1 });
+    rank++;
+  }
+  return runs;
 }
 
 /** Fetches, verifies and hands over frames, in the caller's own thread. */
@@ -191,7 +196,7 @@ export function openGroup(
   for (const task of group.tasks) {
     try {
       const { pages, bytes } = openFrame(context, task, frameBytes(context, group, task, answer));
-      sink(task.lsn, pages, bytes);
+      handOver(task, pages, bytes, sink);
     } catch (error) {
       context.directory.forgetStart(task.key);
       failure ??= { error };
@@ -200,76 +205,35 @@ export function openGroup(
   if (failure !== undefined) throw failure.error;
 }
 
-interface SegmentPages {
-  readonly commit: DecodedCommit;
-  readonly ordinal: number;
-  readonly pages: PageSet;
-}
-
-/** Splits pages of one commit by its segments; zeroed pages have no bytes and need none. */
-function segmentsOf(commit: DecodedCommit, pages: PageSet): SegmentPages[] {
-  const { header } = commit;
-  const stored = pages.subtract(header.zeroed);
-  if (!stored.subtract(header.changed).isEmpty) {
-    throw new PagefoldError(
-      "corrupt",
-      `the log of volume ${header.volume} says that commit ${header.lsn} wrote pages ${stored.subtract(header.changed)}, the commit does not have them; ` +
-        "a rollup lies: run `pagefold verify` on the store",
-      { details: { volume: header.volume, lsn: header.lsn } },
-    );
-  }
-  if (stored.isEmpty) return [];
-  const found: SegmentPages[] = [];
-  header.segments.forEach((segment, ordinal) => {
-    if (segment.lastPage < stored.first! || segment.firstPage > stored.last!) return;
-    const inside = stored.intersect(PageSet.range(segment.firstPage, segment.lastPage));
-    if (!inside.isEmpty) found.push({ commit, ordinal, pages: inside });
-  });
-  return found;
-}
-
-function framesOf(
-  directory: CommitDirectory,
-  { commit, ordinal, pages }: SegmentPages,
-  index: ReadIndex,
-): FrameTask[] {
-  const { header } = commit;
-  const { key, base } = placeOf(directory, commit, ordinal);
+function framesOf({ source, pages }: SegmentPages, index: ReadIndex): FrameTask[] {
+  const { key, base } = source;
   const numbers = new Set<number>();
   for (const page of pages) {
     const rank = index.pages.rankOf(page);
-    if (rank === -1) throw lyingIndex(header.volume, header.lsn, header.segments[ordinal]!, page);
+    if (rank === -1) throw lyingIndex(source, page);
     numbers.add(Math.floor(rank / index.framePages));
   }
   return [...numbers].map((frameNo) => {
     const frame = index.frame(frameNo);
-    return {
-      id: `${header.lsn}/${ordinal}/${frameNo}`,
-      key,
-      offset: base + frame.offset,
-      lsn: header.lsn,
-      segment: ordinal,
-      frameNo,
-      frame,
-      index,
-      volume: header.volume,
-      segmentName: segmentName(header.segments[ordinal]!),
-    };
+    return { id: `${key}#${frameNo}`, key, offset: base + frame.offset, frameNo, frame, index, source };
   });
 }
 
-function lyingIndex(volume: VolumeId, lsn: Lsn, segment: SegmentRef, page: PageIdx): PagefoldError {
+/** The error of a read index without a page that its segment is said to hold. */
+export function lyingIndex(source: SegmentSource, page: PageIdx): PagefoldError {
+  const where = whereOf(source);
   return new PagefoldError(
     "corrupt",
-    `the read index of segment ${segmentName(segment)} of commit ${lsn} of volume ${volume} lacks page ${page} that the commit says it holds`,
-    { details: { volume, lsn, segment: segmentName(segment), page } },
+    `the read index of segment ${where.segment} of commit ${where.lsn} of volume ${where.volume} lacks page ${page} that the commit says it holds`,
+    { details: { ...where, page } },
   );
 }
 
 function missingFrame(context: FramePlanContext, task: FrameTask, truncated: boolean): PagefoldError {
+  const { segment, lsn, volume } = whereIs(task);
   return new PagefoldError(
     "corrupt",
-    `segment ${task.segmentName} of commit ${task.lsn} of volume ${task.volume} is ${truncated ? "truncated" : "missing"} in ${context.storeUrl} ` +
+    `segment ${segment} of commit ${lsn} of volume ${volume} is ${truncated ? "truncated" : "missing"} in ${context.storeUrl} ` +
       `(frame ${task.frameNo}); other pages are still readable: restore the object from a copy of the store`,
     { details: whereIs(task) },
   );

@@ -6,8 +6,10 @@
 import type { Hash, Lsn, VolumeId } from "../base/brand.ts";
 import { PagefoldError } from "../base/errors.ts";
 import { Lru } from "../base/lru.ts";
+import type { DecodedCheckpoint } from "../format/checkpoint-codec.ts";
 import type { DecodedCommit } from "../format/commit-codec.ts";
-import type { Manifest, ReadIndex } from "../format/model.ts";
+import type { Floor, Manifest, ReadIndex, RollupWriter } from "../format/model.ts";
+import { LoadedCheckpoint } from "./loaded-checkpoint.ts";
 import type { ChainStep } from "./remote-state.ts";
 
 export interface DirectoryLimits {
@@ -19,6 +21,8 @@ export interface DirectoryLimits {
   readonly indexBytes: number;
   /** Bytes of digest areas kept; default 16 MiB. */
   readonly digestBytes: number;
+  /** Encoded bytes of checkpoints kept ready; default 64 MiB. */
+  readonly checkpointBytes: number;
 }
 
 export const defaultDirectoryLimits: DirectoryLimits = {
@@ -26,7 +30,15 @@ export const defaultDirectoryLimits: DirectoryLimits = {
   startBytes: 4 * 2 ** 20,
   indexBytes: 16 * 2 ** 20,
   digestBytes: 16 * 2 ** 20,
+  checkpointBytes: 64 * 2 ** 20,
 };
+
+/** A checkpoint that can be believed when its bytes have this hash. */
+export interface NamedCheckpoint {
+  readonly volume: VolumeId;
+  readonly lsn: Lsn;
+  readonly hash: Hash;
+}
 
 /** Where commits up to an LSN are known to be the same. */
 export interface Elder {
@@ -43,6 +55,9 @@ export class CommitDirectory {
   readonly #starts: Lru<string, Uint8Array>;
   readonly #indexes: Lru<string, ReadIndex>;
   readonly #digests: Lru<string, Uint8Array>;
+  readonly #checkpoints: Lru<Hash, LoadedCheckpoint>;
+  readonly #named = new Map<Hash, NamedCheckpoint>();
+  readonly #floors = new Map<VolumeId, Floor>();
 
   constructor(manifest: Manifest, elder?: Elder, limits: DirectoryLimits = defaultDirectoryLimits) {
     this.manifest = manifest;
@@ -52,6 +67,7 @@ export class CommitDirectory {
     this.#starts = new Lru(limits.startBytes);
     this.#indexes = new Lru(limits.indexBytes);
     this.#digests = new Lru(limits.digestBytes);
+    this.#checkpoints = new Lru(limits.checkpointBytes);
   }
 
   /** Under which volume's prefix the commit of an LSN lives: a fork's early LSNs are its ancestors'. */
@@ -83,6 +99,11 @@ export class CommitDirectory {
         { details: { volume, lsn } },
       );
     }
+  }
+
+  /** The hashes that a verified list of writers knows. @throws `corrupt` as `learnHash` */
+  learnWriters(writers: readonly RollupWriter[]): void {
+    for (const { lsn, hash } of writers) if (hash !== undefined) this.learnHash(lsn, hash);
   }
 
   /** A commit that was learned, and is the one that the log names where that is known. */
@@ -127,20 +148,68 @@ export class CommitDirectory {
     this.#starts.set(key, bytes, bytes.length);
   }
 
-  index(lsn: Lsn, segment: number): ReadIndex | undefined {
-    return this.#of(lsn).#indexes.get(`${lsn}/${segment}`);
+  /** The read index of the segment in an object: no object holds two. */
+  index(key: string): ReadIndex | undefined {
+    return this.#indexes.get(key) ?? this.#elder?.directory.index(key);
   }
 
-  learnIndex(lsn: Lsn, segment: number, index: ReadIndex, cost: number): void {
-    this.#of(lsn).#indexes.set(`${lsn}/${segment}`, index, cost);
+  learnIndex(key: string, index: ReadIndex, cost: number): void {
+    this.#indexes.set(key, index, cost);
   }
 
-  digests(lsn: Lsn, segment: number): Uint8Array | undefined {
-    return this.#of(lsn).#digests.get(`${lsn}/${segment}`);
+  digests(key: string): Uint8Array | undefined {
+    return this.#digests.get(key) ?? this.#elder?.directory.digests(key);
   }
 
-  learnDigests(lsn: Lsn, segment: number, digests: Uint8Array): void {
-    this.#of(lsn).#digests.set(`${lsn}/${segment}`, digests, digests.length);
+  learnDigests(key: string, digests: Uint8Array): void {
+    this.#digests.set(key, digests, digests.length);
+  }
+
+  /** Checkpoints that are loaded, this volume's and, up to the fork point, its elders'. */
+  *checkpoints(): IterableIterator<LoadedCheckpoint> {
+    yield* this.#checkpoints.values();
+    if (this.#elder === undefined) return;
+    for (const loaded of this.#elder.directory.checkpoints())
+      if (loaded.lsn <= this.#elder.through) yield loaded;
+  }
+
+  checkpoint(hash: Hash): LoadedCheckpoint | undefined {
+    return this.#checkpoints.get(hash) ?? this.#elder?.directory.checkpoint(hash);
+  }
+
+  /** It was verified: a header or a floor names its hash. */
+  learnCheckpoint(checkpoint: DecodedCheckpoint): LoadedCheckpoint {
+    const loaded = this.checkpoint(checkpoint.hash) ?? new LoadedCheckpoint(checkpoint);
+    this.#checkpoints.set(checkpoint.hash, loaded, checkpoint.length);
+    this.learnHash(checkpoint.commit.header.lsn, checkpoint.commit.hash);
+    this.learnWriters(checkpoint.writers);
+    this.learn(checkpoint.commit);
+    this.nameCheckpoint({ volume: checkpoint.volume, lsn: loaded.lsn, hash: checkpoint.hash });
+    return loaded;
+  }
+
+  /** Checkpoints whose hashes a header or a floor names: those that can be loaded when a page is to be found. */
+  namedCheckpoints(): Iterable<NamedCheckpoint> {
+    return this.#named.values();
+  }
+
+  nameCheckpoint(named: NamedCheckpoint): void {
+    this.#named.set(named.hash, named);
+  }
+
+  /** It is not there any more. */
+  forgetCheckpoint(hash: Hash): void {
+    this.#named.delete(hash);
+  }
+
+  /** The newest floor of this volume, or of one of its ancestors, that was learned. */
+  floor(volume: VolumeId): Floor | undefined {
+    return this.#floors.get(volume);
+  }
+
+  learnFloor(floor: Floor): void {
+    if ((this.#floors.get(floor.volume)?.n ?? 0) >= floor.n) return;
+    this.#floors.set(floor.volume, floor);
   }
 
   /** The directory that keeps what is known of a commit. */

@@ -8,9 +8,10 @@ import type { DecodedCommit } from "../../../src/format/commit-codec.ts";
 import { commitKey } from "../../../src/format/keys.ts";
 import { PageSet } from "../../../src/format/page-set.ts";
 import type { BundleEntry } from "../../../src/remote/http/bundle-codec.ts";
-import { type FramePlanContext, loadCommits, placeOf } from "../../../src/replicate/commit-lookup.ts";
+import { type FramePlanContext, loadCommits } from "../../../src/replicate/commit-lookup.ts";
 import {
   type FrameGroup,
+  type FrameTask,
   frameBytes,
   groupFrames,
   resolveFrames,
@@ -65,14 +66,15 @@ export async function* pageEntries(
       loadCommits(
         plans,
         some.map(({ lsn }) => lsn),
+        { mayBeGone: true },
       ),
       signal,
     );
-    for (const { lsn } of some) yield* headerEntry(context, plans, commits.get(lsn)!, signal);
+    for (const commit of commits.values()) yield* headerEntry(context, plans, commit, signal);
     const { tasks } = await logs.fetcher.run(resolveFrames(plans, some), signal);
-    yield* indexEntries(context, plans, commits, tasks, signal);
+    yield* indexEntries(context, tasks, signal);
     for (const group of groupFrames(tasks, GROUP.maxBytes, GROUP.gapBytes)) {
-      yield await frameEntry(context, plans, commits, group, signal);
+      yield await frameEntry(context, plans, group, signal);
     }
   }
 }
@@ -106,35 +108,24 @@ async function* headerEntry(
 /** Each index once, however many frames of it are asked for. */
 async function* indexEntries(
   { store }: ServerContext,
-  { directory }: FramePlanContext,
-  commits: ReadonlyMap<Lsn, DecodedCommit>,
-  tasks: readonly { readonly lsn: Lsn; readonly segment: number }[],
+  tasks: readonly FrameTask[],
   signal: AbortSignal,
 ): AsyncGenerator<BundleEntry, void, undefined> {
   const sent = new Set<string>();
-  for (const { lsn, segment } of tasks) {
-    if (sent.has(`${lsn}/${segment}`)) continue;
-    sent.add(`${lsn}/${segment}`);
-    const commit = commits.get(lsn)!;
-    const ref = commit.header.segments[segment]!;
-    const { key, base } = placeOf(directory, commit, segment);
+  for (const { source } of tasks) {
+    const { key, base, ref, objectLength: total } = source;
+    if (sent.has(key)) continue;
+    sent.add(key);
     const offset = base + ref.index.offset;
     const bytes = await store.read(key, { offset, length: ref.index.length }, signal);
     if (bytes === undefined) throw missing(key);
-    yield {
-      kind: "bytes",
-      key,
-      offset,
-      total: ref.id === undefined ? commit.totalLength : ref.length,
-      bytes,
-    };
+    yield { kind: "bytes", key, offset, total, bytes };
   }
 }
 
 async function frameEntry(
   { store, codecs }: ServerContext,
   plans: FramePlanContext,
-  commits: ReadonlyMap<Lsn, DecodedCommit>,
   group: FrameGroup,
   signal: AbortSignal,
 ): Promise<BundleEntry> {
@@ -146,15 +137,13 @@ async function frameEntry(
     const details = whereIs(task);
     throw new PagefoldError(
       "corrupt",
-      `frame ${task.frameNo} of segment ${task.segmentName} of commit ${task.lsn} of volume ${task.volume} is damaged in the store; restore the object`,
+      `frame ${details.frame} of segment ${details.segment} of commit ${details.lsn} of volume ${details.volume} is damaged in the store; restore the object`,
       { details },
     );
   }
   if (bytes === undefined) throw missing(key);
-  const [{ lsn, segment }] = group.tasks as [(typeof group.tasks)[number]];
-  const commit = commits.get(lsn)!;
-  const ref = commit.header.segments[segment]!;
-  return { kind: "bytes", key, offset, total: ref.id === undefined ? commit.totalLength : ref.length, bytes };
+  const { source } = group.tasks[0]!;
+  return { kind: "bytes", key, offset, total: source.objectLength, bytes };
 }
 
 function missing(key: string): PagefoldError {

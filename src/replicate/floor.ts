@@ -1,0 +1,128 @@
+/**
+ * The floor and the checkpoints of a volume as readers meet them: as plans, so that a page that was collected from where it lay is found again
+ * inside SQLite too, and as requests for verbs. Whatever is learned goes into the volume's directory.
+ */
+import type { Hash, Lsn, VolumeId } from "../base/brand.ts";
+import { concatBytes } from "../format/bytes.ts";
+import { decodeCheckpoint } from "../format/checkpoint-codec.ts";
+import { decodeFloor } from "../format/floor-codec.ts";
+import { checkpointKey, floorKey, floorPrefix } from "../format/keys.ts";
+import type { Floor } from "../format/model.ts";
+import { newestInSeries, type Series } from "../remote/series.ts";
+import type { NamedCheckpoint } from "../volume/commit-directory.ts";
+import type { FetchPlan } from "../volume/fetch-plan.ts";
+import type { LoadedCheckpoint } from "../volume/loaded-checkpoint.ts";
+import type { FramePlanContext } from "./commit-lookup.ts";
+import type { ReplicaContext } from "./context.ts";
+
+type Options = { readonly signal?: AbortSignal | undefined };
+
+/** More than the largest floor takes. */
+const FLOOR_BYTES = 4 * 2 ** 20;
+/** A checkpoint is asked for in pieces of rising size: small ones come with the first, and memory is taken for what there is. */
+const FIRST_PIECE_BYTES = 2 ** 20;
+const LARGEST_PIECE_BYTES = 32 * 2 ** 20;
+
+export const floorSeries = (volume: VolumeId): Series => ({
+  prefix: floorPrefix(volume),
+  key: (n) => floorKey(volume, n),
+});
+
+/** The newest floor of the volume; from the one that is known on, one request where it has not moved. */
+export async function newestFloor(
+  context: ReplicaContext,
+  options: Options = {},
+): Promise<Floor | undefined> {
+  const { directory, manifest } = context.replica;
+  return newestFloorOf(context, manifest.volume, options).then(
+    (floor) => floor ?? directory.floor(manifest.volume),
+  );
+}
+
+/** The newest floor of the volume or of one of its ancestors. */
+export async function newestFloorOf(
+  { replica, remote, codecs }: ReplicaContext,
+  volume: VolumeId,
+  { signal }: Options = {},
+): Promise<Floor | undefined> {
+  const { directory } = replica;
+  const known = directory.floor(volume);
+  const options = signal === undefined ? {} : { signal };
+  const newest = await newestInSeries(remote, floorSeries(volume), known?.n ?? 0, options);
+  if (newest === undefined || newest.n === known?.n) return known;
+  const floor = decodeFloor(newest.bytes, codecs.hash, { volume, n: newest.n });
+  learnFloor(directory, floor);
+  return floor;
+}
+
+/** A checkpoint that a header or a floor names, verified and learned; undefined where it is gone. @throws `corrupt` */
+export function fetchCheckpoint(
+  context: ReplicaContext,
+  named: NamedCheckpoint,
+  { signal }: Options = {},
+): Promise<LoadedCheckpoint | undefined> {
+  return context.fetcher.run(loadCheckpoint(context.frames, named), signal);
+}
+
+/** The same as a plan. */
+export function* loadCheckpoint(
+  { directory, codecs }: FramePlanContext,
+  { volume, lsn, hash }: NamedCheckpoint,
+): FetchPlan<LoadedCheckpoint | undefined> {
+  const known = directory.checkpoint(hash);
+  if (known !== undefined) return known;
+  const key = checkpointKey(volume, lsn, hash);
+  const pieces: Uint8Array[] = [];
+  let offset = 0;
+  for (let length = FIRST_PIECE_BYTES; ; length = Math.min(4 * length, LARGEST_PIECE_BYTES)) {
+    const [piece] = yield [{ key, offset, length }];
+    if (piece === undefined) {
+      directory.forgetCheckpoint(hash);
+      return undefined;
+    }
+    pieces.push(piece);
+    offset += piece.length;
+    if (piece.length < length) break;
+  }
+  return directory.learnCheckpoint(decodeCheckpoint(concatBytes(pieces), codecs.hash, { volume, lsn, hash }));
+}
+
+/** The newest floor of a volume as a plan: the next numbers are asked for until there is none. */
+export function* findFloor(
+  { directory, codecs }: FramePlanContext,
+  volume: VolumeId,
+): FetchPlan<Floor | undefined> {
+  const has = function* (n: number): FetchPlan<Uint8Array | undefined> {
+    const [bytes] = yield [{ key: floorKey(volume, n), offset: 0, length: FLOOR_BYTES }];
+    return bytes;
+  };
+  const known = directory.floor(volume);
+  let newest: { readonly n: number; readonly bytes: Uint8Array } | undefined;
+  let absent = Number.POSITIVE_INFINITY;
+  for (let present = known?.n ?? 0, step = 1; absent - present > 1; ) {
+    const n =
+      absent === Number.POSITIVE_INFINITY ? present + step : present + Math.floor((absent - present) / 2);
+    const bytes: Uint8Array | undefined = yield* has(n);
+    step *= 2;
+    if (bytes === undefined) absent = n;
+    else {
+      present = n;
+      newest = { n, bytes };
+    }
+  }
+  if (newest === undefined) return known;
+  const floor = decodeFloor(newest.bytes, codecs.hash, { volume, n: newest.n });
+  learnFloor(directory, floor);
+  return floor;
+}
+
+function learnFloor(directory: FramePlanContext["directory"], floor: Floor): void {
+  directory.learnFloor(floor);
+  for (const { lsn, hash } of floor.checkpoints)
+    directory.nameCheckpoint({ volume: floor.volume, lsn, hash });
+}
+
+/** The checkpoint of a floor that a state can be opened from: the newest one up to an LSN. */
+export function checkpointUpTo(floor: Floor | undefined, lsn: Lsn): { lsn: Lsn; hash: Hash } | undefined {
+  return floor?.checkpoints.findLast((each) => each.lsn <= lsn);
+}

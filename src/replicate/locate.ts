@@ -1,0 +1,201 @@
+/**
+ * Where the bytes of pages lie, apart from how they travel: in a segment that a loaded checkpoint places them in, else in the commit that wrote
+ * them, else, where that was collected, in a segment that a checkpoint of the newest floor names.
+ */
+import type { Lsn, PageIdx, VolumeId } from "../base/brand.ts";
+import { PagefoldError } from "../base/errors.ts";
+import type { DecodedCommit } from "../format/commit-codec.ts";
+import { PageSet, PageSetBuilder } from "../format/page-set.ts";
+import type { NamedCheckpoint } from "../volume/commit-directory.ts";
+import type { FetchPlan } from "../volume/fetch-plan.ts";
+import {
+  type FramePlanContext,
+  loadCommits,
+  type SegmentSource,
+  sourceInCheckpoint,
+  sourceInCommit,
+} from "./commit-lookup.ts";
+import { findFloor, loadCheckpoint } from "./floor.ts";
+
+/** Pages to be had of one commit: all of them were written last by `lsn` in the state at hand. */
+export interface WantedPages {
+  readonly lsn: Lsn;
+  readonly pages: PageSet;
+}
+
+/** Pages that lie in one segment. */
+export interface SegmentPages {
+  readonly source: SegmentSource;
+  readonly pages: PageSet;
+}
+
+export interface LocatedPages {
+  readonly segments: readonly SegmentPages[];
+  /** Nowhere: their commit made them zeros. */
+  readonly zeroed: readonly WantedPages[];
+}
+
+/**
+ * Finds wanted pages; loads what it needs for that.
+ * @throws `not_found` for pages of a state that the retention does not keep any more, `corrupt` where the store lost something
+ */
+export function* locatePages(
+  context: FramePlanContext,
+  wanted: readonly WantedPages[],
+): FetchPlan<LocatedPages> {
+  const placed = new Placed(context);
+  const rest = placed.take(wanted);
+  if (rest.length === 0) return { segments: placed.segments(), zeroed: [] };
+  const { directory } = context;
+  // A commit that nothing names by its hash proves nothing.
+  const provable = rest.filter(
+    ({ lsn }) => directory.hash(lsn) !== undefined || directory.commit(lsn) !== undefined,
+  );
+  const commits = yield* loadCommits(context, lsnsOf(provable), { mayBeGone: true });
+  const gone = rest.filter(({ lsn }) => !commits.has(lsn));
+  if (gone.length > 0) yield* loadKept(context, gone, placed);
+  const found = rest.filter(({ lsn }) => commits.has(lsn));
+  return {
+    segments: [
+      ...placed.segments(),
+      ...found.flatMap(({ lsn, pages }) => segmentsOf(context, commits.get(lsn)!, pages)),
+    ],
+    zeroed: found
+      .map(({ lsn, pages }) => ({ lsn, pages: pages.intersect(commits.get(lsn)!.header.zeroed) }))
+      .filter(({ pages }) => !pages.isEmpty),
+  };
+}
+
+function* lsnsOf(wanted: readonly WantedPages[]): IterableIterator<Lsn> {
+  for (const { lsn } of wanted) yield lsn;
+}
+
+/** Pages as loaded checkpoints place them. */
+class Placed {
+  readonly #context: FramePlanContext;
+  readonly #found = new Map<string, { readonly source: SegmentSource; readonly pages: PageIdx[] }>();
+
+  constructor(context: FramePlanContext) {
+    this.#context = context;
+  }
+
+  /** Takes the pages that are placed, and answers the others. */
+  take(wanted: readonly WantedPages[]): WantedPages[] {
+    const loaded = [...this.#context.directory.checkpoints()];
+    if (loaded.length === 0) return [...wanted];
+    const rest: WantedPages[] = [];
+    for (const { lsn, pages } of wanted) {
+      const candidates = loaded.filter((each) => each.lsn >= lsn);
+      const others = new PageSetBuilder();
+      for (const page of pages) {
+        let source: SegmentSource | undefined;
+        for (const each of candidates) {
+          const segment = each.placeOf(page, lsn);
+          if (segment === undefined) continue;
+          source = sourceInCheckpoint(each, segment);
+          break;
+        }
+        if (source === undefined) others.add(page);
+        else this.#add(source, page);
+      }
+      const left = others.build();
+      if (!left.isEmpty) rest.push({ lsn, pages: left });
+    }
+    return rest;
+  }
+
+  #add(source: SegmentSource, page: PageIdx): void {
+    const known = this.#found.get(source.key);
+    if (known === undefined) this.#found.set(source.key, { source, pages: [page] });
+    else known.pages.push(page);
+  }
+
+  segments(): SegmentPages[] {
+    return [...this.#found.values()].map(({ source, pages }) => ({
+      source,
+      pages: PageSet.of(pages.sort((a, b) => a - b)),
+    }));
+  }
+}
+
+/** Finds pages whose commits were collected: checkpoints that are known by name first, then those of the newest floor. */
+function* loadKept(context: FramePlanContext, gone: readonly WantedPages[], placed: Placed): FetchPlan<void> {
+  const { directory } = context;
+  const asked = new Set<string>();
+  let rest = gone;
+  const tryAll = function* (): FetchPlan<void> {
+    for (const named of candidates([...directory.namedCheckpoints()], rest)) {
+      if (asked.has(named.hash)) continue;
+      asked.add(named.hash);
+      if ((yield* loadCheckpoint(context, named)) !== undefined) rest = placed.take(rest);
+      if (rest.length === 0) return;
+    }
+  };
+  yield* tryAll();
+  const owners = new Set(rest.map(({ lsn }) => directory.volumeOf(lsn)));
+  // Of a fork that detached, everything is under its own prefix.
+  if (rest.length > 0) owners.add(directory.manifest.volume);
+  for (const volume of owners) {
+    yield* findFloor(context, volume);
+    yield* tryAll();
+    if (rest.length === 0) return;
+  }
+  if (rest.length > 0) throw collected(context, rest);
+}
+
+/** The newest first, as most pages of an old state still stand in it, then those closest above who wrote them. */
+function candidates(named: NamedCheckpoint[], rest: readonly WantedPages[]): NamedCheckpoint[] {
+  const least = Math.min(...rest.map(({ lsn }) => lsn));
+  const usable = named.filter(({ lsn }) => lsn >= least).sort((a, b) => a.lsn - b.lsn);
+  const newest = usable.pop();
+  return newest === undefined ? usable : [newest, ...usable];
+}
+
+/** Splits pages of one commit by its segments; zeroed pages have no bytes and need none. */
+function segmentsOf({ directory }: FramePlanContext, commit: DecodedCommit, pages: PageSet): SegmentPages[] {
+  const { header } = commit;
+  const stored = pages.subtract(header.zeroed);
+  if (!stored.subtract(header.changed).isEmpty) {
+    throw new PagefoldError(
+      "corrupt",
+      `the log of volume ${header.volume} says that commit ${header.lsn} wrote pages ${stored.subtract(header.changed)}, the commit does not have them; ` +
+        "a rollup lies: run `pagefold verify` on the store",
+      { details: { volume: header.volume, lsn: header.lsn } },
+    );
+  }
+  if (stored.isEmpty) return [];
+  const found: SegmentPages[] = [];
+  header.segments.forEach((segment, ordinal) => {
+    if (segment.lastPage < stored.first! || segment.firstPage > stored.last!) return;
+    const inside = stored.intersect(PageSet.range(segment.firstPage, segment.lastPage));
+    if (!inside.isEmpty) found.push({ source: sourceInCommit(directory, commit, ordinal), pages: inside });
+  });
+  return found;
+}
+
+function collected({ directory, storeUrl }: FramePlanContext, rest: readonly WantedPages[]): PagefoldError {
+  const { lsn, pages } = rest[0]!;
+  const volume: VolumeId = directory.volumeOf(lsn);
+  const floor = directory.floor(volume);
+  if (floor === undefined || floor.lsn <= lsn) {
+    return new PagefoldError(
+      "corrupt",
+      `commit ${lsn} of volume ${volume} is missing in ${storeUrl}, though later commits name it; other pages are still readable: ` +
+        "restore the object from a copy of the store",
+      { details: { volume, lsn, page: pages.first! } },
+    );
+  }
+  return new PagefoldError(
+    "not_found",
+    `page ${pages.first} of volume ${volume} as commit ${lsn} wrote it was collected: the retention keeps everything from LSN ${floor.lsn} on` +
+      `${keptBelow(floor.lsn, floor.checkpoints)}; open a newer snapshot, or ask the owner of the volume to keep more (\`pagefold retention\`)`,
+    { details: { volume, lsn, page: pages.first!, floor: floor.lsn } },
+  );
+}
+
+function keptBelow(floor: Lsn, checkpoints: readonly { readonly lsn: Lsn }[]): string {
+  const below = checkpoints.filter(({ lsn }) => lsn < floor).map(({ lsn }) => lsn);
+  if (below.length === 0) return "";
+  const shown = below.slice(-8);
+  return `, and below that LSN ${below.length > shown.length ? "…, " : ""}${shown.join(", ")}`;
+}
