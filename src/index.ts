@@ -22,6 +22,12 @@ export { type Codecs, loadCodecs, type NativeZstd } from "./format/codecs.ts";
 export type { FrameDecoder } from "./format/frame-decoder.ts";
 export type { FrameEncoder } from "./format/frame-encoder.ts";
 export { PageSet } from "./format/page-set.ts";
+export type {
+  DeleteVolumeOptions,
+  DeleteVolumeResult,
+  UndeleteOptions,
+  UndeleteResult,
+} from "./history/delete-volume.ts";
 export type { ForkOptions } from "./history/fork.ts";
 export type { CommitFigures, PageRange, SegmentFigures } from "./inspect/commit-figures.ts";
 export {
@@ -80,7 +86,6 @@ export type { HydrateResult } from "./replicate/hydrate.ts";
 export type { LogEntry, LogSegment, VerifyResult } from "./replicate/past.ts";
 export type { PushResult } from "./replicate/push.ts";
 export type { FaultEvent } from "./replicate/supply.ts";
-export type { DeleteVolumeOptions, DeleteVolumeResult } from "./store/delete-volume.ts";
 export { PageStore, type PageStoreOptions, type VolumeOptions } from "./store/page-store.ts";
 export { defaultSettings, type StoreSettings } from "./store/settings.ts";
 export type { TagEntry } from "./store/tags.ts";

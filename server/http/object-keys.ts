@@ -10,7 +10,7 @@ type OfVolume = { readonly volume: VolumeId };
 type OfCommit = OfVolume & { readonly lsn: Lsn };
 
 export type ObjectName =
-  | Named<"manifest" | "head" | "floor" | "config", OfVolume>
+  | Named<"manifest" | "head" | "floor" | "config" | "deleted" | "lease", OfVolume>
   | Named<"commit" | "rollup" | "checkpoint", OfCommit>
   | Named<"segment", OfCommit & { readonly id: SegmentId }>
   | Named<"pin", OfCommit & { readonly fork: VolumeId }>
@@ -23,7 +23,12 @@ const NUMBERED = {
   checkpoints: "checkpoint",
   floor: "floor",
   config: "config",
+  deleted: "deleted",
+  leases: "lease",
 } as const;
+
+/** Of those, the ones numbered by LSN. */
+const OF_COMMITS: ReadonlySet<string> = new Set(["commit", "rollup", "checkpoint"]);
 
 /** The name that a key stands for, undefined where it is no key of the format. */
 export function parseObjectKey(key: string): ObjectName | undefined {
@@ -44,7 +49,8 @@ export function parseObjectKey(key: string): ObjectName | undefined {
   const kind = Object.hasOwn(NUMBERED, folder) ? NUMBERED[folder as keyof typeof NUMBERED] : undefined;
   const n = parseComplement(name);
   if (kind === undefined || n === undefined || n === 0) return undefined;
-  return kind === "floor" || kind === "config" ? { kind, key, volume } : { kind, key, volume, lsn: n as Lsn };
+  const named = OF_COMMITS.has(kind) ? { kind, key, volume, lsn: n as Lsn } : { kind, key, volume };
+  return named as ObjectName;
 }
 
 function parseSegment(key: string, volume: VolumeId, name: string): ObjectName | undefined {

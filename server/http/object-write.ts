@@ -1,5 +1,6 @@
 /** Writing of the object plane: everything is checked before it is stored, and nothing that exists is replaced but a head hint. */
 import type { VolumeId } from "../../src/base/brand.ts";
+import { DELETED_BYTES_MOST } from "../../src/format/deleted-codec.ts";
 import { manifestKey, parseTagKey, tagPrefix } from "../../src/format/keys.ts";
 import { LIMITS } from "../../src/format/limits.ts";
 import { forbidden } from "./access.ts";
@@ -12,8 +13,10 @@ import { HttpError, problemResponse } from "./problem.ts";
 import { lie } from "./verify/lies.ts";
 import { checkSegment } from "./verify/segment.ts";
 import {
+  checkDeleted,
   checkFork,
   checkHint,
+  checkLease,
   checkManifest,
   checkPin,
   checkRollup,
@@ -71,6 +74,7 @@ async function checkRight(context: ServerContext, principal: Principal, name: Ob
   if (name.kind === "tag") return access.checkTag(principal, "admin", name.tag);
   // Whoever may read a volume may fork it; making a volume is its future owner's.
   if (name.kind === "pin") return access.check(principal, "read", name.volume);
+  if (name.kind === "deleted") return access.check(principal, "admin", name.volume);
   if (name.kind !== "manifest") return access.check(principal, "write", name.volume);
   if (await access.allows(principal, "admin", name.volume)) return;
   if (await access.adopts(principal, name.volume)) return;
@@ -115,6 +119,8 @@ function maxBytes({ settings }: ServerContext, name: ObjectName): number {
       return settings.commitBytes;
     case "manifest":
       return LIMITS.manifestBytes;
+    case "deleted":
+      return DELETED_BYTES_MOST;
     default:
       return SMALL_BYTES;
   }
@@ -140,6 +146,12 @@ async function store(write: Write, name: ObjectName, bytes: Uint8Array): Promise
       return new Response(null, { status: 204 });
     case "pin":
       await checkPin(context, name, bytes, signal);
+      return create(context, name.key, bytes, signal);
+    case "deleted":
+      checkDeleted(context, name, bytes);
+      return create(context, name.key, bytes, signal);
+    case "lease":
+      checkLease(context, name, bytes);
       return create(context, name.key, bytes, signal);
     case "rollup":
       await context.logs.volume(name.volume, signal);

@@ -17,7 +17,7 @@ import { pushBundle } from "./push-bundle.ts";
 import { noCommit } from "./volume-logs.ts";
 import { commitEntries } from "./volumes/commits.ts";
 import { diffOf, rangesOf } from "./volumes/diff.ts";
-import { createVolume, dropVolume, forkVolume, giveTag, takeTag } from "./volumes/engine.ts";
+import { createVolume, dropVolume, forkVolume, giveTag, restoreVolume, takeTag } from "./volumes/engine.ts";
 import { pageEntries, pagesOfRanges } from "./volumes/pages.ts";
 
 const JSON_TYPE = "application/json";
@@ -148,8 +148,16 @@ function volumeRoutes(app: Hono<Env>, context: ServerContext): void {
   });
   app.delete("/v1/volumes/:v", async (c) => {
     const volume = await access.resolve(c.var.principal, "admin", c.req.param("v"), c.req.raw.signal);
-    await dropVolume(context, volume, c.req.query("confirm") ?? "", c.req.raw.signal);
+    const { confirm = "", purge } = c.req.query();
+    await dropVolume(context, volume, { confirm, purge: purge === "1" }, c.req.raw.signal);
     return nothing();
+  });
+  app.post("/v1/volumes/:v/undelete", async (c) => {
+    const { signal } = c.req.raw;
+    // By its id: no tag names it now.
+    const volume = await access.resolve(c.var.principal, "admin", c.req.param("v"), signal);
+    const body = await jsonBody(context, c.req.raw);
+    return json({ volume, ...(await restoreVolume(context, volume, { tags: body.tags !== false }, signal)) });
   });
   app.post("/v1/volumes/:v/forks", async (c) => {
     const { signal } = c.req.raw;

@@ -4,12 +4,14 @@
  */
 import type { Hash, Lsn, VolumeId } from "../base/brand.ts";
 import { isPagefoldError, PagefoldError } from "../base/errors.ts";
+import type { Codecs } from "../format/codecs.ts";
 import { newId } from "../format/ids.ts";
 import { forkKey, manifestKey } from "../format/keys.ts";
 import { FORK_PROOF, LIMITS } from "../format/limits.ts";
 import { decodeManifest, encodeManifest } from "../format/manifest-codec.ts";
 import type { Ancestor, Manifest } from "../format/model.ts";
 import type { ForkPlan } from "../local/fork-records.ts";
+import type { ObjectStore } from "../remote/object-store.ts";
 import { assertWritable } from "../remote/writable.ts";
 import { confirmBase } from "../replicate/confirm.ts";
 import type { ReplicaContext } from "../replicate/context.ts";
@@ -17,6 +19,7 @@ import { stateOf } from "../replicate/past.ts";
 import { settlePush } from "../replicate/push.ts";
 import { hashOf } from "../volume/remote-state.ts";
 import type { Replica } from "../volume/replica.ts";
+import { lastDeletion } from "./deleted.ts";
 
 type Signal = { readonly signal?: AbortSignal };
 
@@ -162,7 +165,7 @@ async function checkTag({ tag }: ForkPlan, fork: Manifest, tags: TagAccess): Pro
 }
 
 async function create(
-  { remote }: ReplicaContext,
+  { remote, codecs, replica }: ReplicaContext,
   { volume, ancestors }: Manifest,
   manifest: Uint8Array,
   { signal }: Signal,
@@ -173,19 +176,36 @@ async function create(
   if (direct !== undefined) {
     const pin = forkKey(direct.volume, volume, direct.lsn);
     await remote.put(pin, new Uint8Array(0), put);
-    // A deletion that looked for pins before this one was there has taken the manifest away; one that begins now sees the pin.
     const [parent] = await remote.list(manifestKey(direct.volume), { limit: 1, ...options });
-    if (parent === undefined) {
+    if (parent === undefined && !(await isKept(remote, codecs, direct.volume, replica.manifest, options))) {
+      // Made before the parent was deleted, it needs its pin.
+      if ((await remote.get(manifestKey(volume), options)) !== undefined) return;
       await remote.delete([pin], options);
       throw new PagefoldError(
         "not_found",
-        `volume ${direct.volume} was deleted meanwhile; nothing was forked: import what this side has of it as a new volume`,
+        `volume ${direct.volume} was deleted meanwhile; nothing was forked: undelete it, or import what this side has of it as a new volume`,
         { details: { volume: direct.volume } },
       );
     }
   }
   // "Exists": an earlier attempt came through, as nobody else knows the id.
   await remote.put(manifestKey(volume), manifest, put);
+}
+
+/**
+ * Whether a volume without a manifest, in which a pin was just created, keeps what is pinned: a deleted one does, for the forks that it has, unless it was
+ * announced that it goes for good. Whoever announces that looks for pins afterwards: it finds this one, or its announcement is found here.
+ */
+async function isKept(
+  remote: ObjectStore,
+  codecs: Codecs,
+  volume: VolumeId,
+  forked: Manifest,
+  options: Signal,
+): Promise<boolean> {
+  if (volume === forked.volume) return false;
+  const last = await lastDeletion(remote, codecs, volume, options);
+  return last !== undefined && last.act !== "purging";
 }
 
 async function nameFork(

@@ -23,6 +23,12 @@ import { newId, parseVolumeId } from "../format/ids.ts";
 import { checkTagName, manifestKey } from "../format/keys.ts";
 import { DIGEST_ALGORITHM_BLAKE3, decodeManifest, encodeManifest } from "../format/manifest-codec.ts";
 import { forkPoint } from "../format/model.ts";
+import type {
+  DeleteVolumeOptions,
+  DeleteVolumeResult,
+  UndeleteOptions,
+  UndeleteResult,
+} from "../history/delete-volume.ts";
 import type { ForkOptions } from "../history/fork.ts";
 import type { BlockFileSystem } from "../local/block-file.ts";
 import { MemoryBlockFileSystem } from "../local/memory-block-file.ts";
@@ -41,7 +47,6 @@ import { residentPages } from "../volume/cached-pages.ts";
 import type { FetchPlan } from "../volume/fetch-plan.ts";
 import type { Replica } from "../volume/replica.ts";
 import { ReplicaLog } from "../volume/replica-log.ts";
-import type { DeleteVolumeOptions, DeleteVolumeResult } from "./delete-volume.ts";
 import { withVerbs } from "./load-verbs.ts";
 import { defaultSettings, type StoreSettings } from "./settings.ts";
 import { listTags, removeTag, resolveTag, setTag, type TagEntry } from "./tags.ts";
@@ -257,16 +262,19 @@ export class PageStore {
   }
 
   /**
-   * Deletes a volume of the remote, its tags, and what this side has of it, local commits included. There is no way back; where it was cut off,
-   * running it again finishes it.
-   * @throws `conflict` while forks need it, `invalid` unless `options.confirm` is its id
+   * Deletes a volume of the remote, its tags, and what this side has of it, local commits included. Its objects stay for as long as the grace period of a
+   * collection, so that `undelete` can put it back; forks read on what they share. Where it was cut off, running it again finishes it.
+   * @param options.purge deletes the objects at once: @throws `conflict` while forks need them
+   * @throws `invalid` unless `options.confirm` is its id
    */
   async deleteVolume(volume: VolumeId, options: DeleteVolumeOptions): Promise<DeleteVolumeResult> {
     this.#check();
     await this.probeWritable();
-    const result = await withVerbs(({ deleteVolume }) =>
-      deleteVolume(this.#remote, this.#codecs, this.#runtime, volume, options),
-    );
+    const result = await withVerbs(({ deleteVolume, volumeTags }) => {
+      const tags = volumeTags(this.#remote, this.#codecs, this.#runtime, signalOf(options));
+      const context = { store: this.#remote, codecs: this.#codecs, runtime: this.#runtime, tags };
+      return deleteVolume(context, volume, options);
+    });
     const replica = this.#log.find(volume);
     if (replica !== undefined) {
       this.#opened.get(volume)?.markClosed();
@@ -276,6 +284,20 @@ export class PageStore {
       this.#log.forget(replica);
     }
     return result;
+  }
+
+  /**
+   * Puts a deleted volume back, with the tags that nothing else has taken.
+   * @throws `not_found` where a collection or a purge has taken it
+   */
+  async undelete(volume: VolumeId, options: UndeleteOptions = {}): Promise<UndeleteResult> {
+    this.#check();
+    await this.probeWritable();
+    return withVerbs(({ undeleteVolume, volumeTags }) => {
+      const tags = volumeTags(this.#remote, this.#codecs, this.#runtime, signalOf(options));
+      const context = { store: this.#remote, codecs: this.#codecs, runtime: this.#runtime, tags };
+      return undeleteVolume(context, volume, options);
+    });
   }
 
   /**

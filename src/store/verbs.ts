@@ -5,11 +5,14 @@
 export { exportState } from "../file/export.ts";
 export { importSource } from "../file/import.ts";
 export { bufferedWrites } from "../file/write.ts";
+export { deleteVolume, undeleteVolume } from "../history/delete-volume.ts";
+export { diffStates } from "../history/diff.ts";
 export { forkVolume } from "../history/fork.ts";
+export { readLog } from "../history/log-filter.ts";
 export { assertWritable } from "../remote/writable.ts";
 export { follow } from "../replicate/follow.ts";
 export { hydrate } from "../replicate/hydrate.ts";
 export { lsnAt } from "../replicate/lsn-at.ts";
-export { stateOf, verify, walkLog } from "../replicate/past.ts";
+export { stateOf, verify } from "../replicate/past.ts";
 export { push } from "../replicate/push.ts";
-export { deleteVolume } from "./delete-volume.ts";
+export { volumeTags } from "./volume-tags.ts";

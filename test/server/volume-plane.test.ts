@@ -409,19 +409,48 @@ describe("making and naming", () => {
     expect((await site.get("/v1/volumes/more")).status).toBe(404);
   });
 
-  it("a volume is deleted when that is confirmed, and no fork needs it", async () => {
+  it("a volume is deleted when that is confirmed, undeleted, and purged when no fork needs it", async () => {
     const { site, id, remote } = await served();
     const fork = (await site.call("POST", "/v1/volumes/docs/forks", { body: { tag: "fork" } })).json.volume;
-    const drop = async (name: string, confirm: string) =>
-      (await site.call("DELETE", `/v1/volumes/${name}?confirm=${confirm}`)).status;
+    const drop = async (name: string, confirm: string, more = "") =>
+      (await site.call("DELETE", `/v1/volumes/${name}?confirm=${confirm}${more}`)).status;
+    const undelete = (name: string, body = {}) => site.call("POST", `/v1/volumes/${name}/undelete`, { body });
     expect(await drop("docs", "")).toBe(400);
     expect(await drop("docs", fork)).toBe(400);
-    expect(await drop("docs", id)).toBe(409);
+    expect((await undelete(id)).status).toBe(400);
+    expect(await drop("docs", id, "&purge=1")).toBe(409);
     expect((await site.get("/v1/volumes/docs")).status).toBe(200);
-    expect(await drop("fork", fork)).toBe(204);
     expect(await drop("docs", id)).toBe(204);
-    expect(await drop("docs", id)).toBe(404);
+    expect((await site.get("/v1/volumes/docs")).status).toBe(404);
+    expect((await site.get(`/v1/volumes/${id}`)).status).toBe(404);
+    expect((await site.get("/v1/volumes/fork")).status).toBe(200);
+    expect((await undelete(id)).json).toEqual({ volume: id, tags: ["docs"], taken: [] });
+    expect((await site.get("/v1/volumes/docs")).json.volume).toBe(id);
+    for (const [name, its] of [
+      ["fork", fork],
+      ["docs", id],
+    ]) {
+      expect(await drop(name, its)).toBe(204);
+      expect(await drop(its, its), "invariant 11").toBe(204);
+      expect(await drop(its, its, "&purge=1")).toBe(204);
+      expect(await drop(its, its, "&purge=1")).toBe(404);
+      expect((await undelete(its)).status).toBe(404);
+    }
     expect((await remote.list("volumes/")).length).toBe(0);
     expect((await site.get("/v1/tags")).json).toEqual({ tags: [] });
+  });
+
+  it("over the object plane, volumes are deleted, undeleted and purged, too", async () => {
+    const { site, id, remote } = await served();
+    const engine = await openStore(site.client());
+    await engine.volume("docs");
+    expect((await engine.deleteVolume(id, { confirm: id })).tags).toEqual(["docs"]);
+    expect((await site.get("/v1/volumes/docs")).status).toBe(404);
+    expect(await engine.undelete(id)).toEqual({ tags: ["docs"], taken: [] });
+    await (await engine.volume("docs")).verify();
+    await engine.deleteVolume(id, { confirm: id, purge: true });
+    expect((await remote.list("volumes/")).length).toBe(0);
+    const key = `volumes/${id}/deleted/${"f".repeat(15)}e`;
+    expect((await site.put(key, new Uint8Array(20))).status).toBe(422);
   });
 });

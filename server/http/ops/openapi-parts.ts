@@ -129,6 +129,10 @@ export const schemas = {
     time: integer,
     stateChecksum: text,
   }),
+  UndeletionRequest: object("Whether to give back the tags, too (default).", { tags: { type: "boolean" } }, [
+    "tags",
+  ]),
+  Undeletion: object("Put back.", { volume: text, tags: list(text), taken: list(text) }),
   ForkCreation: object("Where to fork.", { lsn: integer, tag: text }, ["lsn", "tag"]),
   Fork: object("Created.", { volume: text, lsn: integer }),
   Pushed: object("Stored.", { lsn: integer, hash: text }),

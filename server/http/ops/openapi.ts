@@ -69,7 +69,7 @@ const paths: Readonly<Record<string, PathItem>> = {
   "/volumes/{volume}/manifest": objectPath("Manifest of a volume", ""),
   "/volumes/{volume}/head": objectPath("Hint at the newest commit", ""),
   "/volumes/{volume}/{folder}/{name}": objectPath(
-    "Commit, segment, rollup, checkpoint, floor, config or pin",
+    "Commit, segment, rollup, checkpoint, pin, or one value of a series (floor, config, deleted, leases)",
     "; a segment that no commit names needs only the right to write",
   ),
   "/tags/{tag}/{number}": objectPath("One value of a tag", ""),
@@ -148,11 +148,22 @@ const paths: Readonly<Record<string, PathItem>> = {
     }),
     delete: operation(
       "volume",
-      "Delete a volume and every object of it",
+      "Delete a volume; its objects stay for a while, so that it can be undeleted",
       { ...plainAnswer("204", "It is gone."), ...problems(400, 401, 403, 404, 409) },
       {
-        parameters: [parameter("query", "confirm", { type: "string" }, "The volume once more.", true)],
+        parameters: [
+          parameter("query", "confirm", { type: "string" }, "The volume's id once more.", true),
+          parameter("query", "purge", { type: "string", enum: ["1"] }, "Delete its objects at once."),
+        ],
       },
+    ),
+  },
+  "/v1/volumes/{volume}/undelete": {
+    post: operation(
+      "volume",
+      "Put a deleted volume back, with the tags that nothing else has taken",
+      { ...jsonAnswer("200", "Undeletion"), ...problems(400, 401, 403, 404, 409) },
+      jsonBody("UndeletionRequest"),
     ),
   },
   "/v1/volumes/{volume}/forks": {

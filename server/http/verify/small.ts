@@ -1,10 +1,12 @@
 /** Checks of the small objects that the object plane takes: manifests, tag values, bands stored apart, head hints, pins. */
-import type { Lsn, VolumeId } from "../../../src/base/brand.ts";
+import { LSN_ZERO, type Lsn, type VolumeId } from "../../../src/base/brand.ts";
 import { ByteReader, equalBytes } from "../../../src/format/bytes.ts";
+import { decodeDeleted } from "../../../src/format/deleted-codec.ts";
 import { HASH_BYTES } from "../../../src/format/hash.ts";
 import { decodeHeadHint } from "../../../src/format/head-codec.ts";
-import { bandInterval, trailingPowers } from "../../../src/format/jumps.ts";
+import { trailingPowers } from "../../../src/format/jumps.ts";
 import { forkKey, manifestKey } from "../../../src/format/keys.ts";
+import { decodeLease } from "../../../src/format/lease-codec.ts";
 import { decodeManifest } from "../../../src/format/manifest-codec.ts";
 import { forkPoint, type Manifest } from "../../../src/format/model.ts";
 import { readPageSet } from "../../../src/format/page-set-codec.ts";
@@ -96,6 +98,26 @@ export async function checkPin(
   if (lsn > (await context.logs.head(known, signal))) throw lie(what, `there is no commit ${lsn}`);
 }
 
+/** That it is a value of the series, and what it keeps is the volume's manifest. @throws 422 */
+export function checkDeleted(
+  context: ServerContext,
+  { volume, key }: Named<"deleted">,
+  bytes: Uint8Array,
+): void {
+  const what = `a deletion of volume ${volume}`;
+  const { manifest } = decoding(what, () => decodeDeleted(bytes, context.codecs.hash, { volume, key }));
+  checkManifest(context, volume, manifest);
+}
+
+/** @throws 422 */
+export function checkLease(
+  { codecs }: ServerContext,
+  { volume, key }: Named<"lease">,
+  bytes: Uint8Array,
+): void {
+  decoding(`a lease of volume ${volume}`, () => decodeLease(bytes, codecs.hash, { volume, key }));
+}
+
 /** That bands stored apart decode. Whether they are the right ones, the commit says; until then they are a cache of nothing. @throws 422 */
 export function checkRollup({ volume, lsn }: Named<"rollup">, bytes: Uint8Array): void {
   const what = `the rollup of commit ${lsn} of volume ${volume}`;
@@ -104,10 +126,10 @@ export function checkRollup({ volume, lsn }: Named<"rollup">, bytes: Uint8Array)
   if (bands.length === 0 || bands.length > powers) {
     throw lie(what, `${bands.length} bands, where a commit ${lsn} has ${powers}`);
   }
-  bands.forEach((band, i) => {
-    const j = powers - bands.length + 1 + i;
-    decoding(what, () => decodeRollup(band, bandInterval(lsn as Lsn, j)));
-  });
+  // Which run each covers, only the commit says: it may have fewer bands than its LSN could carry.
+  for (const band of bands) {
+    decoding(what, () => decodeRollup(band, { from: LSN_ZERO, to: (lsn - 1) as Lsn }));
+  }
 }
 
 /** Bands back to back, told apart by reading through them: nothing but the commit says how long each is. */

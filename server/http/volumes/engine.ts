@@ -2,10 +2,16 @@
 import type { Lsn, VolumeId } from "../../../src/base/brand.ts";
 import { isPagefoldError } from "../../../src/base/errors.ts";
 import { checkTagName, manifestKey } from "../../../src/format/keys.ts";
+import {
+  type DeletionContext,
+  deleteVolume,
+  type UndeleteResult,
+  undeleteVolume,
+} from "../../../src/history/delete-volume.ts";
 import type { ObjectStore } from "../../../src/remote/object-store.ts";
-import { deleteVolume } from "../../../src/store/delete-volume.ts";
 import { PageStore } from "../../../src/store/page-store.ts";
 import { removeTag, resolveTag, setTag } from "../../../src/store/tags.ts";
+import { volumeTags } from "../../../src/store/volume-tags.ts";
 import type { ServerContext } from "../context.ts";
 import { HttpError } from "../problem.ts";
 import { signalOf } from "../volume-logs.ts";
@@ -102,22 +108,46 @@ export async function takeTag(context: ServerContext, tag: string, signal: Abort
   if (!removed) throw noTag(tag);
 }
 
-/** Deletes a volume for good. @throws `conflict` while forks need it */
+/** @param purge deletes its objects at once: @throws `conflict` while forks need them */
 export async function dropVolume(
   context: ServerContext,
   volume: VolumeId,
-  confirm: string,
+  options: { readonly confirm: string; readonly purge: boolean },
   signal: AbortSignal,
 ): Promise<void> {
-  const { store, codecs, runtime, access, events, logs, locks } = context;
+  const { access, events, logs, locks } = context;
   await context.writable();
   await locks.run(volume, signal, async () => {
     // Begun, it is finished: what is half deleted is of use to nobody.
-    await deleteVolume(store, codecs, runtime, volume, { confirm });
+    await deleteVolume(deletionOf(context), volume, options);
     logs.forget(volume);
   });
   access.forgetTags();
   events.gone(volume);
+}
+
+/** Puts a deleted volume back. @throws `not_found` */
+export async function restoreVolume(
+  context: ServerContext,
+  volume: VolumeId,
+  options: { readonly tags: boolean },
+  signal: AbortSignal,
+): Promise<UndeleteResult> {
+  const { access, logs, locks } = context;
+  await context.writable();
+  const result = await locks.run(volume, signal, async () => {
+    const undeleted = await undeleteVolume(deletionOf(context), volume, options);
+    logs.forget(volume);
+    return undeleted;
+  });
+  access.forgetTags();
+  return result;
+}
+
+/** Whether there is a volume is asked of the store itself: another server may have deleted it. */
+function deletionOf({ store, origin, codecs, runtime }: ServerContext): DeletionContext {
+  const asked: ObjectStore = { ...engineStore(store), get: (key, options) => origin.get(key, options) };
+  return { store: asked, codecs, runtime, tags: volumeTags(origin, codecs, runtime) };
 }
 
 export function noTag(tag: string): HttpError {
