@@ -8,7 +8,6 @@ import { Flight } from "../../src/base/flight.ts";
 import { Lru } from "../../src/base/lru.ts";
 import { commitHeaderLength, decodeCommit } from "../../src/format/commit-codec.ts";
 import { parseVolumeId } from "../../src/format/ids.ts";
-import { pathDown } from "../../src/format/jumps.ts";
 import {
   commitKey,
   commitsPrefix,
@@ -92,8 +91,13 @@ export class OpenBundles {
     ];
     if (from > head) return entries;
     const directory = logs.directory(known);
-    for (const { lsn, step } of pathDown(head, from as Lsn)) {
+    for (let at: number = head; at > from; ) {
+      const lsn = at as Lsn;
       const commit = await logs.commit(known, lsn, signal);
+      // The commit's own number of bands: it may have fewer than its LSN could carry.
+      let step = commit.header.bands.length;
+      while (2 ** step > at - from) step--;
+      at -= 2 ** step;
       const key = commitKey(directory.volumeOf(lsn), lsn);
       const total = commit.totalLength;
       const length = total <= WHOLE_COMMIT_BYTES ? total : commit.frames.offset;

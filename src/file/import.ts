@@ -5,6 +5,7 @@
 import { type Lsn, MAX_PAGE_COUNT, type PageCount, type PageIdx } from "../base/brand.ts";
 import { isPagefoldError, PagefoldError, throwIfAborted } from "../base/errors.ts";
 import { isZeroPage, StateChecksumSum } from "../format/checksum.ts";
+import { touchedPageCount } from "../format/commit-pages.ts";
 import { DIGEST_BYTES, type PageDigester } from "../format/hash.ts";
 import { PageSet, PageSetBuilder } from "../format/page-set.ts";
 import { assertWritable } from "../remote/writable.ts";
@@ -101,7 +102,7 @@ async function importOnto(
       { cause: error, details: error.details },
     );
   }
-  return { ...facts, lsn, storedBytes, changedPages: header.changed.size + header.zeroed.size };
+  return { ...facts, lsn, storedBytes, changedPages: touchedPageCount(header) };
 }
 
 /** Stores what changed and builds the commit; undefined where nothing did. A failure takes what was stored away again. */

@@ -3,15 +3,22 @@
  * breach is our bug, and after one was read, where it is `corrupt`.
  */
 import { isPageSize } from "../base/brand.ts";
+import { hasFeature } from "./features.ts";
 import { trailingPowers } from "./jumps.ts";
-import { KNOWN_INCOMPATIBLE, LIMITS } from "./limits.ts";
+import { KNOWN_INCOMPATIBLE, LIMITS, RESTORED, SHORT_BANDS } from "./limits.ts";
 import type { CommitHeader, Extent, SegmentRef } from "./model.ts";
 import { PageSet } from "./page-set.ts";
 import { segmentLayout } from "./segment-layout.ts";
 
 /** What is wrong with the header, or undefined. */
 export function headerProblem(header: CommitHeader): string | undefined {
-  return sizesProblem(header) ?? chainProblem(header) ?? pagesProblem(header) ?? segmentsProblem(header);
+  return (
+    sizesProblem(header) ??
+    chainProblem(header) ??
+    pagesProblem(header) ??
+    restoredProblem(header) ??
+    segmentsProblem(header)
+  );
 }
 
 function sizesProblem(header: CommitHeader): string | undefined {
@@ -31,9 +38,11 @@ function sizesProblem(header: CommitHeader): string | undefined {
 
 function chainProblem(header: CommitHeader): string | undefined {
   const powers = trailingPowers(header.lsn);
-  if (header.jumpHashes.length !== powers + 1)
-    return `${header.jumpHashes.length} jump hashes at LSN ${header.lsn}`;
-  if (header.bands.length !== powers) return `${header.bands.length} bands at LSN ${header.lsn}`;
+  const count = header.bands.length;
+  if (header.jumpHashes.length !== count + 1)
+    return `${header.jumpHashes.length} jump hashes with ${count} bands at LSN ${header.lsn}`;
+  if (count > powers || count < powers !== hasFeature(header.features, SHORT_BANDS))
+    return `${count} bands at LSN ${header.lsn}`;
   for (let i = 1; i < header.bands.length; i++) {
     if (header.bands[i - 1]!.apart && !header.bands[i]!.apart)
       return "a band rides along behind one stored apart";
@@ -51,6 +60,24 @@ function pagesProblem({ changed, zeroed, pageCount }: CommitHeader): string | un
   const last = Math.max(changed.last ?? 0, zeroed.last ?? 0);
   if (last > pageCount) return `page ${last} of ${pageCount}`;
   if (!PageSet.areDisjoint([changed, zeroed])) return "a page both changed and zeroed";
+  return undefined;
+}
+
+function restoredProblem(header: CommitHeader): string | undefined {
+  const { lsn, features, restoredFrom, restored, changed, zeroed, pageCount } = header;
+  if ((restoredFrom !== undefined) !== hasFeature(features, RESTORED))
+    return "an LSN restored without the feature bit that announces it, or the bit without it";
+  if (restoredFrom === undefined) return restored.length > 0 ? "pages restored from no LSN" : undefined;
+  if (restoredFrom < 0 || restoredFrom >= lsn) return `LSN ${restoredFrom} restored at LSN ${lsn}`;
+  let next: number = restoredFrom;
+  for (const { lsn: writer, pages } of restored) {
+    if (writer < 1 || writer > next) return `pages of LSN ${writer} restored out of order`;
+    if (pages.isEmpty) return `no pages of LSN ${writer} restored`;
+    if (pages.last! > pageCount) return `page ${pages.last} of ${pageCount}`;
+    next = writer - 1;
+  }
+  if (!PageSet.areDisjoint([changed, zeroed, ...restored.map(({ pages }) => pages)]))
+    return "a page both restored and otherwise changed";
   return undefined;
 }
 

@@ -4,8 +4,9 @@
  *
  *     volume 16 · compatible u32 · incompatible u32 · varint LSN · page size u32 · varint page count · varint lowest page count ·
  *     varint byte length · varint time · push id 16 · state checksum 16 · varint checkpoint LSN (0 = none) [its hash 32] ·
- *     jump hashes 32 × (k + 1), where 2^k is the largest power of two that divides the LSN ·
+ *     [varint k: with SHORT_BANDS] · jump hashes 32 × (k + 1); without SHORT_BANDS 2^k is the largest power of two that divides the LSN ·
  *     changed: page set · zeroed: page set ·
+ *     [varint LSN restored · writers (writers-codec.ts) from that LSN down: with RESTORED] ·
  *     varint segments, each: u8 kind (0 inline, 1 object) [id 16] · varint first page · varint last - first · varint length ·
  *                            varint index length · index hash 32 · digests hash 32 ·
  *     bands × k, each: varint 2·length + apart · hash 32 ·
@@ -26,15 +27,16 @@ import {
 import type { ErrorDetails } from "../base/errors.ts";
 import { type ByteReader, ByteWriter, fromHex } from "./bytes.ts";
 import { stateChecksumFromBytes, stateChecksumToBytes } from "./checksum.ts";
-import { readExtension, readFeatures, writeExtension, writeFeatures } from "./features.ts";
+import { hasFeature, readExtension, readFeatures, writeExtension, writeFeatures } from "./features.ts";
 import { HASH_BYTES } from "./hash.ts";
 import { ID_BYTES, idFromBytes, idToBytes } from "./ids.ts";
 import { trailingPowers } from "./jumps.ts";
-import { LIMITS } from "./limits.ts";
-import type { BandRef, CommitHeader, SegmentRef } from "./model.ts";
+import { KNOWN_INCOMPATIBLE, LIMITS, RESTORED, SHORT_BANDS } from "./limits.ts";
+import type { BandRef, CommitHeader, FeatureBits, SegmentRef } from "./model.ts";
 import type { PageSet } from "./page-set.ts";
 import { readPageSet, writePageSet } from "./page-set-codec.ts";
 import { segmentLayout } from "./segment-layout.ts";
+import { readWriters, writeWriters } from "./writers-codec.ts";
 
 /** Fewest bytes that a segment takes in a header: bounds how many can be claimed. */
 const SEGMENT_BYTES_LEAST = 1 + 4 + 2 * HASH_BYTES;
@@ -52,9 +54,14 @@ export function writeHeader(header: CommitHeader): Uint8Array {
   writer.bytes(idToBytes(header.pushId)).bytes(stateChecksumToBytes(header.stateChecksum));
   writer.varint(header.checkpoint?.lsn ?? 0);
   if (header.checkpoint !== undefined) writer.bytes(fromHex(header.checkpoint.hash));
+  if (hasFeature(header.features, SHORT_BANDS)) writer.varint(header.bands.length);
   for (const hash of header.jumpHashes) writer.bytes(fromHex(hash));
   writePageSet(writer, header.changed);
   writePageSet(writer, header.zeroed);
+  if (header.restoredFrom !== undefined) {
+    writer.varint(header.restoredFrom);
+    writeWriters(writer, header.restored, header.restoredFrom);
+  }
   writer.varint(header.segments.length);
   for (const segment of header.segments) writeSegmentRef(writer, segment);
   for (const { length, apart, hash } of header.bands)
@@ -78,7 +85,7 @@ export function readHeader(
 ): CommitHeader {
   const volume = idFromBytes<VolumeId>(reader.bytes(ID_BYTES, "the volume"));
   reader.check(expect.volume === undefined || volume === expect.volume, `it belongs to volume ${volume}`);
-  const features = readFeatures(reader, "a commit", details);
+  const features = readFeatures(reader, "a commit", details, KNOWN_INCOMPATIBLE);
   const lsn = reader.varint("the LSN") as Lsn;
   reader.check(lsn >= 1, "LSN 0");
   reader.check(expect.lsn === undefined || lsn === expect.lsn, `it is LSN ${lsn}`);
@@ -91,14 +98,18 @@ export function readHeader(
   const pushId = idFromBytes<PushId>(reader.bytes(ID_BYTES, "the push id"));
   const stateChecksum = stateChecksumFromBytes(reader.bytes(16, "the state checksum"));
   const checkpoint = readCheckpoint(reader);
-  const powers = trailingPowers(lsn);
+  const bandCount = readBandCount(reader, lsn, features);
   const jumpHashes: Hash[] = [];
-  for (let j = 0; j <= powers; j++) jumpHashes.push(reader.hex(HASH_BYTES, "a jump hash") as Hash);
+  for (let j = 0; j <= bandCount; j++) jumpHashes.push(reader.hex(HASH_BYTES, "a jump hash") as Hash);
   const changed = readPageSet(reader, { maxPage: pageCount });
   const zeroed = readPageSet(reader, { maxPage: pageCount });
+  const restores = hasFeature(features, RESTORED);
+  const restoredFrom = restores ? (reader.varint("the LSN restored", lsn - 1) as Lsn) : undefined;
+  const restored =
+    restoredFrom === undefined ? [] : readWriters(reader, restoredFrom, { maxPage: pageCount });
   const segments = readSegmentRefs(reader, changed);
   const bands: BandRef[] = [];
-  for (let j = 1; j <= powers; j++) bands.push(readBandRef(reader));
+  for (let j = 1; j <= bandCount; j++) bands.push(readBandRef(reader));
   readExtension(reader, features);
   return {
     volume,
@@ -111,6 +122,8 @@ export function readHeader(
     byteLength,
     changed,
     zeroed,
+    restoredFrom,
+    restored,
     time,
     pushId,
     stateChecksum,
@@ -118,6 +131,15 @@ export function readHeader(
     segments,
     bands,
   };
+}
+
+/** Fewer than the LSN could carry, where the header says so. */
+function readBandCount(reader: ByteReader, lsn: Lsn, features: FeatureBits): number {
+  const powers = trailingPowers(lsn);
+  if (!hasFeature(features, SHORT_BANDS)) return powers;
+  const count = reader.varint("the number of bands", powers);
+  reader.check(count < powers, "it says that it has fewer bands, and has all");
+  return count;
 }
 
 function readCheckpoint(reader: ByteReader): CommitHeader["checkpoint"] {

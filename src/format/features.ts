@@ -5,10 +5,15 @@
 import { assert } from "../base/assert.ts";
 import { type ErrorDetails, PagefoldError } from "../base/errors.ts";
 import { type ByteReader, type ByteWriter, unsupportedError } from "./bytes.ts";
-import { FORMAT_VERSION, KNOWN_INCOMPATIBLE, LIMITS } from "./limits.ts";
+import { FORMAT_VERSION, LIMITS } from "./limits.ts";
 import type { FeatureBits } from "./model.ts";
 
 export const NO_FEATURES: FeatureBits = { compatible: 0, incompatible: 0 };
+
+/** Whether an incompatible feature's bit is set. */
+export function hasFeature({ incompatible }: FeatureBits, bit: number): boolean {
+  return (incompatible & bit) !== 0;
+}
 
 const ascii = new TextEncoder();
 
@@ -38,11 +43,17 @@ export function writeFeatures(writer: ByteWriter, features: FeatureBits): void {
   writer.u32(features.compatible).u32(features.incompatible);
 }
 
-export function readFeatures(reader: ByteReader, what: string, details: ErrorDetails): FeatureBits {
+/** @param known the incompatible bits that mean something in objects of this kind: none in most */
+export function readFeatures(
+  reader: ByteReader,
+  what: string,
+  details: ErrorDetails,
+  known = 0,
+): FeatureBits {
   const compatible = reader.u32("compatible features");
   const incompatible = reader.u32("incompatible features");
   // Unsigned: bit 31 is a feature like any other.
-  const unknown = (incompatible & ~KNOWN_INCOMPATIBLE) >>> 0;
+  const unknown = (incompatible & ~known) >>> 0;
   if (unknown !== 0) {
     throw unsupportedError(
       what,

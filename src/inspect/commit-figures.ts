@@ -1,5 +1,5 @@
 /** What each commit of a volume's log changed and where it lies, in figures of bounded size whatever the size of the commit. */
-import type { PageSet } from "../format/page-set.ts";
+import { PageSet } from "../format/page-set.ts";
 import type { LogEntry } from "../replicate/past.ts";
 import type { Volume } from "../store/volume.ts";
 
@@ -18,9 +18,12 @@ export interface CommitFigures {
   readonly lsn: number;
   /** Milliseconds since 1970. */
   readonly time: number;
-  /** Pages changed, those that became zeros included. */
+  /** Pages changed, those that became zeros or went back to an older state included. */
   readonly pages: number;
   readonly zeroedPages: number;
+  readonly restoredPages: number;
+  /** The LSN whose state a restore brought back; null for any other commit. */
+  readonly restoredFrom: number | null;
   readonly pageCount: number;
   readonly byteLength: number;
   /** Header, frames, indexes and digests, as stored. */
@@ -58,10 +61,12 @@ export async function commitFiguresOf(
 }
 
 export function commitFigures(entry: LogEntry): CommitFigures {
-  const { lsn, time, pages, pageCount, byteLength, bytes, hash, segments, changed, zeroed } = entry;
+  const { lsn, time, pages, pageCount, byteLength, bytes, hash, segments, changed, zeroed, restored } = entry;
   const isInline = segments.every(({ id }) => id === undefined);
   return {
     ...{ lsn, time, pages, zeroedPages: zeroed.size, pageCount, byteLength, storedBytes: bytes, hash },
+    restoredPages: restored.size,
+    restoredFrom: entry.restoredFrom ?? null,
     placed: segments.length === 0 ? "none" : isInline ? "inline" : "segments",
     segmentCount: segments.length,
     segments: segments.slice(0, SEGMENTS_MAX).map(({ id, firstPage, lastPage, bytes: storedBytes }) => ({
@@ -70,7 +75,7 @@ export function commitFigures(entry: LogEntry): CommitFigures {
       lastPage,
       storedBytes,
     })),
-    ...coarseRanges(changed.union(zeroed), RANGES_MAX),
+    ...coarseRanges(PageSet.unionAll([changed, zeroed, restored]), RANGES_MAX),
   };
 }
 

@@ -38,17 +38,21 @@ export async function fetchChain(options: ChainFetchOptions): Promise<ChainStep[
   for (const step of steps) {
     options.directory.learnHash(step.commit.header.lsn, step.commit.hash);
     options.directory.learnStep(step);
-    for (const rollup of step.rollups)
-      for (const writer of rollup.writers) options.directory.learnHash(writer.lsn, writer.hash);
+    for (const rollup of step.rollups) options.directory.learnWriters(rollup.writers);
   }
   return steps.reverse();
 }
 
-/** One jump: the commit's header and so many bands; where a band stored apart is lost, the same way in smaller jumps. */
+/**
+ * One jump: the commit's header and so many bands; where it has fewer, or one that is stored apart is lost, the same way in smaller jumps.
+ */
 async function fetchJump(options: ChainFetchOptions, jump: JumpStep): Promise<ChainStep[]> {
   const { store, directory, codecs, signal } = options;
   const known = directory.step(jump.lsn);
-  if (known !== undefined && known.rollups.length > jump.step) return [shorten(known, jump.step)];
+  if (known !== undefined) {
+    const bands = Math.min(jump.step, known.commit.header.bands.length);
+    if (known.rollups.length > bands) return goOn(options, shorten(known, bands), jump);
+  }
   const volume = directory.volumeOf(jump.lsn);
   const key = commitKey(volume, jump.lsn);
   const wherefrom = { volume, lsn: jump.lsn, key };
@@ -69,18 +73,19 @@ async function fetchJump(options: ChainFetchOptions, jump: JumpStep): Promise<Ch
   const { header } = commit;
   const own = rollupOfCommit(header, commit.hash);
 
-  const inline = header.bands.slice(0, jump.step).filter((band) => !band.apart).length;
+  const wanted = header.bands.slice(0, jump.step);
+  const inline = wanted.filter((band) => !band.apart).length;
   const end = inline === 0 ? commit.headerLength : endOf(commit.bandExtents[inline - 1]!);
   if (bytes.length < end) bytes = await extend(store, key, bytes, end, signal);
   const apart =
-    inline < jump.step
+    inline < wanted.length
       ? await getFrom(store, rollupKey(volume, jump.lsn), 0, Number.MAX_SAFE_INTEGER, signal)
       : undefined;
 
   const rollups: Rollup[] = [own];
   let apartOffset = 0;
-  for (let j = 1; j <= jump.step; j++) {
-    const band = header.bands[j - 1]!;
+  for (let j = 1; j <= wanted.length; j++) {
+    const band = wanted[j - 1]!;
     let stored: Uint8Array;
     if (band.apart) {
       if (apart === undefined || apart.length < apartOffset + band.length) break;
@@ -103,8 +108,11 @@ async function fetchJump(options: ChainFetchOptions, jump: JumpStep): Promise<Ch
   }
   const reached = rollups.length - 1;
   const stored = bytes.slice(0, commit.headerLength);
-  const step: ChainStep = { commit, stored, from: (jump.lsn - 2 ** reached) as Lsn, rollups };
-  if (reached === jump.step) return [step];
+  return goOn(options, { commit, stored, from: (jump.lsn - 2 ** reached) as Lsn, rollups }, jump);
+}
+
+/** What remains of a jump below where a step reached. */
+async function goOn(options: ChainFetchOptions, step: ChainStep, jump: JumpStep): Promise<ChainStep[]> {
   const rest = pathDown(step.from, (jump.lsn - 2 ** jump.step) as Lsn);
   return [step, ...(await Promise.all(rest.map((smaller) => fetchJump(options, smaller)))).flat()];
 }

@@ -19,9 +19,10 @@ import { concatBytes } from "../format/bytes.ts";
 import { StateChecksumSum } from "../format/checksum.ts";
 import { encodeCommit } from "../format/commit-codec.ts";
 import { newId } from "../format/ids.ts";
+import { trailingPowers } from "../format/jumps.ts";
 import { rollupKey, segmentKey } from "../format/keys.ts";
-import { LIMITS } from "../format/limits.ts";
-import type { CommitHeader, SegmentRef } from "../format/model.ts";
+import { LIMITS, RESTORED, SHORT_BANDS } from "../format/limits.ts";
+import type { CommitHeader, RollupWriter, SegmentRef } from "../format/model.ts";
 import type { PageSet } from "../format/page-set.ts";
 import { PageSetBuilder } from "../format/page-set.ts";
 import { rollupOfCommit } from "../format/rollup-codec.ts";
@@ -46,6 +47,14 @@ export interface CommitFacts {
   readonly time: TimeMs;
   /** Digests of everything that the commit overwrites, zeroes or cuts off, to be taken from the state checksum. */
   readonly removed: StateChecksumSum;
+  /** Of a restore, which has no pages of its own: all that it takes back, and the state checksum that it thereby comes back to. */
+  readonly restores?: {
+    readonly from: Lsn;
+    readonly writers: readonly RollupWriter[];
+    readonly stateChecksum: StateChecksum;
+  };
+  /** Where the caller knows that older commits were collected: the lowest LSN down to which bands can be had. */
+  readonly bandsFrom?: Lsn;
 }
 
 /** A commit that is ready to be created: all that it names is stored. */
@@ -180,7 +189,7 @@ export class CommitWriter {
     const skeleton: CommitHeader = {
       volume,
       lsn: this.#lsn,
-      features: { compatible: 0, incompatible: 0 },
+      features: { compatible: 0, incompatible: facts.restores === undefined ? 0 : RESTORED },
       jumpHashes: [parent.hash],
       pageSize: this.#pageSize,
       pageCount: facts.pageCount,
@@ -188,6 +197,8 @@ export class CommitWriter {
       byteLength: facts.byteLength,
       changed: this.#changed.build(),
       zeroed: facts.zeroed,
+      restoredFrom: facts.restores?.from,
+      restored: facts.restores?.writers ?? [],
       time: Math.max(facts.time, this.#parent.time) as TimeMs,
       pushId: newId(runtime) as string as PushId,
       stateChecksum: this.#checksum(facts),
@@ -202,6 +213,7 @@ export class CommitWriter {
         codecs,
         parent,
         rideAlongBytes: this.#context.rideAlongBytes,
+        notBelow: facts.bandsFrom,
         signal: this.#signal,
       },
       rollupOfCommit(skeleton, parent.hash),
@@ -211,12 +223,23 @@ export class CommitWriter {
       await this.#put(rollupKey(volume, this.#lsn), apart);
       this.#storedBytes += apart.length;
     }
-    const header: CommitHeader = { ...skeleton, jumpHashes: bands.jumpHashes, bands: bands.refs };
+    const { features } = skeleton;
+    const short = bands.refs.length < trailingPowers(this.#lsn) ? SHORT_BANDS : 0;
+    const header: CommitHeader = {
+      ...skeleton,
+      features: { ...features, incompatible: features.incompatible | short },
+      jumpHashes: bands.jumpHashes,
+      bands: bands.refs,
+    };
     const { bytes, hash } = encodeCommit({ header, bands: bands.inline, frames }, codecs.hash);
     return { lsn: this.#lsn, hash, header, object: bytes, storedBytes: this.#storedBytes + bytes.length };
   }
 
   #checksum(facts: CommitFacts): StateChecksum {
+    if (facts.restores !== undefined) {
+      assert(this.#pagesAdded === 0, "pages of its own in a restore");
+      return facts.restores.stateChecksum;
+    }
     const removed = facts.removed.value();
     const negated = (removed === 0n ? 0n : 2n ** 128n - removed) as StateChecksum;
     return this.#sum.addValue(negated).value();

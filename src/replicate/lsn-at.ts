@@ -23,29 +23,34 @@ export async function lsnAt(context: ReplicaContext, time: number, options: Opti
   const { base } = replica.state;
   if (base.lsn === 0) throw tooEarly(context, time, undefined);
   if (base.time <= time) return base.lsn;
-  let { later, step } = await coarse(context, time, options);
-  // Commit `later` comes after the time, `later - 2^step` does not (or is LSN 0).
-  while (step > 0) {
-    step--;
+  let { later, bound } = await coarse(context, time, options);
+  while (later.header.lsn - bound > 1) {
+    const step = stepInto(later, bound);
     const lsn = (later.header.lsn - 2 ** step) as Lsn;
     const commits = await context.fetcher.run(loadCommits(context.frames, [lsn]), options.signal);
     const middle = proveCommit(context.frames, commits.get(lsn)!, later.header.jumpHashes[step]!);
     if (middle.header.time > time) later = middle;
+    else bound = lsn;
   }
-  const found = (later.header.lsn - 1) as Lsn;
-  if (found === LSN_ZERO) throw tooEarly(context, time, later.header.time);
-  return found;
+  if (bound === LSN_ZERO) throw tooEarly(context, time, later.header.time);
+  return bound;
 }
 
-/**
- * Walks from the newest commit, which comes after the time, down by the largest steps there are. Answers the last one after the time, and the
- * step below it that passes the time.
- */
-async function coarse(
-  context: ReplicaContext,
-  time: number,
-  options: Options,
-): Promise<{ later: DecodedCommit; step: number }> {
+/** Commit `later` comes after the time; the one at `bound` does not, or is LSN 0. */
+interface Bracket {
+  readonly later: DecodedCommit;
+  readonly bound: Lsn;
+}
+
+/** The largest step down from a commit that stays above `bound`: half the way where the commit has all its jump hashes. */
+function stepInto({ header }: DecodedCommit, bound: Lsn): number {
+  let step = header.bands.length;
+  while (2 ** step >= header.lsn - bound) step--;
+  return step;
+}
+
+/** Walks from the newest commit, which comes after the time, down by the largest steps there are, until one passes the time. */
+async function coarse(context: ReplicaContext, time: number, options: Options): Promise<Bracket> {
   const { fetcher, frames, replica, codecs } = context;
   const { base, baseHeader } = replica.state;
   const { directory } = replica;
@@ -58,12 +63,15 @@ async function coarse(
   let later = proveCommit(frames, commits.get(base.lsn)!, hashOf(base));
   let { step } = path[0]!;
   for (const next of path.slice(1)) {
-    const commit = proveCommit(frames, commits.get(next.lsn)!, later.header.jumpHashes[step]!);
-    if (commit.header.time <= time) break;
+    const named = later.header.jumpHashes[step];
+    // A commit with fewer jump hashes than its LSN could carry does not prove this one: from there on it is smaller steps.
+    if (named === undefined) break;
+    const commit = proveCommit(frames, commits.get(next.lsn)!, named);
+    if (commit.header.time <= time) return { later, bound: next.lsn };
     later = commit;
     step = next.step;
   }
-  return { later, step };
+  return { later, bound: LSN_ZERO };
 }
 
 function tooEarly(context: ReplicaContext, time: number, oldest: number | undefined): PagefoldError {

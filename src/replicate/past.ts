@@ -6,6 +6,7 @@ import type { Hash, Lsn, PageCount, StateChecksum, TimeMs } from "../base/brand.
 import { PagefoldError, throwIfAborted } from "../base/errors.ts";
 import { StateChecksumSum } from "../format/checksum.ts";
 import type { DecodedCommit } from "../format/commit-codec.ts";
+import { restoredPages, touchedPageCount } from "../format/commit-pages.ts";
 import type { PageSet } from "../format/page-set.ts";
 import { advance, emptyState, hashOf, type RemoteState } from "../volume/remote-state.ts";
 import { bulkRead } from "./bulk.ts";
@@ -31,7 +32,7 @@ export interface LogSegment {
 export interface LogEntry {
   readonly lsn: Lsn;
   readonly time: TimeMs;
-  /** Pages changed or zeroed. */
+  /** Pages changed, zeroed or restored. */
   readonly pages: number;
   readonly pageCount: PageCount;
   /** Exact length of the volume in bytes. */
@@ -40,9 +41,12 @@ export interface LogEntry {
   readonly bytes: number;
   readonly hash: Hash;
   readonly stateChecksum: StateChecksum;
-  /** The pages with new bytes, and those that became zeros. */
+  /** The pages with new bytes, those that became zeros, and those that went back to what older commits wrote. */
   readonly changed: PageSet;
   readonly zeroed: PageSet;
+  readonly restored: PageSet;
+  /** Of a restore: the LSN whose state it brought back. */
+  readonly restoredFrom: Lsn | undefined;
   readonly segments: readonly LogSegment[];
 }
 
@@ -91,20 +95,31 @@ export async function stateOf(
 /** How many headers are fetched together when the log is walked. */
 const LOG_BATCH = 32;
 
+export interface WalkOptions extends Options {
+  /** Where to begin, proven; the replica's place by default. */
+  readonly top?: { readonly lsn: Lsn; readonly hash: Hash };
+  /** The oldest commit that is wanted; default 1. */
+  readonly bottom?: number;
+  /** How many are wanted: no more headers are fetched. */
+  readonly limit?: number;
+}
+
 /** The remote log from the replica's place downward, newest first, each entry verified against the one above it. */
 export async function* walkLog(
   context: ReplicaContext,
-  options: Options = {},
+  options: WalkOptions = {},
 ): AsyncGenerator<LogEntry, void, undefined> {
   const { replica, fetcher, frames } = context;
   const { base } = replica.state;
+  const { signal, top = base, bottom = 1, limit = Number.POSITIVE_INFINITY } = options;
   if (base.lsn === 0) return;
-  let expected = hashOf(base);
-  for (let top: number = base.lsn; top > 0; top -= LOG_BATCH) {
-    throwIfAborted(options.signal, "reading the log");
+  let expected = options.top?.hash ?? hashOf(base);
+  const last = Math.max(bottom, 1, top.lsn - limit + 1);
+  for (let from: number = top.lsn; from >= last; from -= LOG_BATCH) {
+    throwIfAborted(signal, "reading the log");
     const lsns: Lsn[] = [];
-    for (let lsn = top; lsn > Math.max(0, top - LOG_BATCH); lsn--) lsns.push(lsn as Lsn);
-    const commits = await fetcher.run(loadCommits(frames, lsns), options.signal);
+    for (let lsn = from; lsn >= last && lsn > from - LOG_BATCH; lsn--) lsns.push(lsn as Lsn);
+    const commits = await fetcher.run(loadCommits(frames, lsns), signal);
     for (const lsn of lsns) {
       const commit = proveCommit(frames, commits.get(lsn)!, expected);
       expected = commit.header.jumpHashes[0]!;
@@ -113,11 +128,12 @@ export async function* walkLog(
   }
 }
 
-function logEntry({ header, hash, headerLength }: DecodedCommit): LogEntry {
+/** A proven commit as a line of the log. */
+export function logEntry({ header, hash, headerLength }: DecodedCommit): LogEntry {
   return {
     lsn: header.lsn,
     time: header.time,
-    pages: header.changed.size + header.zeroed.size,
+    pages: touchedPageCount(header),
     pageCount: header.pageCount,
     byteLength: header.byteLength,
     bytes: headerLength + header.segments.reduce((sum, segment) => sum + segment.length, 0),
@@ -125,6 +141,8 @@ function logEntry({ header, hash, headerLength }: DecodedCommit): LogEntry {
     stateChecksum: header.stateChecksum,
     changed: header.changed,
     zeroed: header.zeroed,
+    restored: restoredPages(header),
+    restoredFrom: header.restoredFrom,
     segments: header.segments.map(({ id, firstPage, lastPage, length }) => ({
       id,
       firstPage,

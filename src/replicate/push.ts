@@ -6,6 +6,7 @@ import { assert } from "../base/assert.ts";
 import type { Lsn } from "../base/brand.ts";
 import { abortedError, isPagefoldError, PagefoldError } from "../base/errors.ts";
 import { COMMIT_PREFIX_BYTES, commitHeaderLength, decodeCommit } from "../format/commit-codec.ts";
+import { touchedPageCount } from "../format/commit-pages.ts";
 import { commitKey } from "../format/keys.ts";
 import { forkPoint } from "../format/model.ts";
 import type { IntentRecord } from "../local/replica-records.ts";
@@ -15,6 +16,7 @@ import { overlay } from "../volume/replica.ts";
 import type { FinishedCommit } from "./commit-writer.ts";
 import { confirmBase } from "./confirm.ts";
 import type { ReplicaContext } from "./context.ts";
+import { newestFloor } from "./floor.ts";
 import { writeHint } from "./head.ts";
 import { buildPush } from "./push-build.ts";
 import {
@@ -86,11 +88,10 @@ async function pushCommits(context: ReplicaContext, options: Options): Promise<P
   assert(merged !== undefined, "publishing without local commits");
   const commit = await buildPush(context, state, merged, options.signal);
   await publish(context, commit, merged.last.sequence, options);
-  const { changed, zeroed } = commit.header;
   return {
     lsn: commit.lsn,
     commits: commits.length,
-    changedPages: changed.size + zeroed.size,
+    changedPages: touchedPageCount(commit.header),
     storedBytes: commit.storedBytes,
   };
 }
@@ -123,8 +124,7 @@ export async function publish(
   // Local commits slip in beside a push that holds local ones, but not under a state that they do not know.
   if (throughSequence === 0) await context.writers.run(send, options.signal);
   else await send();
-  const { changed, zeroed } = commit.header;
-  context.onCommit({ volume, lsn, where: "remote", changedPages: changed.size + zeroed.size });
+  context.onCommit({ volume, lsn, where: "remote", changedPages: touchedPageCount(commit.header) });
 }
 
 /**
@@ -158,8 +158,7 @@ async function runPush(context: ReplicaContext, start: PushState, options: Optio
   for (;;) {
     const action = pushAction(state);
     if (action.do === "finish") return finish(context, action.result, failure);
-    const step: { event?: PushEvent; failure?: unknown } =
-      action.do === "create" ? await create(context, options) : await readBack(context, options);
+    const step = await act[action.do](context, options);
     failure = step.failure ?? failure;
     if (step.event !== undefined) state = pushNext(state, step.event);
     if (pushAction(state).do === "finish") continue;
@@ -178,6 +177,8 @@ interface Step {
   readonly event?: PushEvent;
   readonly failure?: unknown;
 }
+
+const act = { create, readBack, askFloor, readNext };
 
 async function create(context: ReplicaContext, options: Options): Promise<Step> {
   const { replica, remote } = context;
@@ -231,6 +232,31 @@ async function readBack(context: ReplicaContext, options: Options): Promise<Step
       { pushId: theirs.header.pushId, hash: theirs.hash },
     );
     return { event: { found } };
+  } catch (failure) {
+    return { failure };
+  }
+}
+
+async function askFloor(context: ReplicaContext, options: Options): Promise<Step> {
+  const { lsn } = context.replica.state.intent!;
+  try {
+    const floor = await newestFloor(context, options);
+    return { event: { floor: floor !== undefined && floor.lsn > lsn ? "above" : "notAbove" } };
+  } catch (failure) {
+    return { failure };
+  }
+}
+
+/** The floor went past our commit: those above it that were not collected yet say whether it is in the log. */
+async function readNext(context: ReplicaContext, options: Options): Promise<Step> {
+  const { replica, codecs } = context;
+  const { lsn, hash } = replica.state.intent!;
+  const next = (lsn + 1) as Lsn;
+  try {
+    const stored = await readHeader(context, next, 65_536, options);
+    if (stored === undefined) return { event: { next: "absent" } };
+    const { header } = decodeCommit(stored, codecs.hash, { volume: replica.manifest.volume, lsn: next });
+    return { event: { next: header.jumpHashes[0] === hash ? "onOurs" : "onAnother" } };
   } catch (failure) {
     return { failure };
   }

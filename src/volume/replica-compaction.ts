@@ -2,8 +2,7 @@
  * Compaction of a local store's log: which records must be written again, and how. The rest of the log, what was pushed, dropped or never
  * committed, is left behind.
  */
-import { assert } from "../base/assert.ts";
-import type { Hash, Lsn } from "../base/brand.ts";
+import type { Lsn } from "../base/brand.ts";
 import { encodeRollup } from "../format/rollup-codec.ts";
 import { encodePlanRecord, encodeSharesRecord } from "../local/fork-records.ts";
 import type { RecordRef } from "../local/record-log.ts";
@@ -84,7 +83,7 @@ function wholeSync(replica: Replica, header: Uint8Array): SyncRecord {
   const { base } = replica.state;
   const writers = [...base.table.byValue(base.pageCount)]
     .sort(([a], [b]) => b - a)
-    .map(([lsn, pages]) => ({ lsn: lsn as Lsn, hash: hashOf(replica, lsn as Lsn), pages }));
+    .map(([lsn, pages]) => ({ lsn: lsn as Lsn, hash: replica.directory.hash(lsn as Lsn), pages }));
   const rollup = { from: 0 as Lsn, to: base.lsn, lowestPageCount: base.pageCount, writers };
   return {
     handle: replica.handle,
@@ -92,10 +91,4 @@ function wholeSync(replica: Replica, header: Uint8Array): SyncRecord {
     header,
     rollups: [{ from: rollup.from, to: rollup.to, bytes: encodeRollup(rollup) }],
   };
-}
-
-function hashOf(replica: Replica, lsn: Lsn): Hash {
-  const hash = replica.directory.hash(lsn);
-  assert(hash !== undefined, `no hash for commit ${lsn}, which wrote pages of the replica`);
-  return hash;
 }

@@ -35,7 +35,7 @@ import {
   RecordType,
 } from "../local/replica-records.ts";
 import { newReplica } from "./new-replica.ts";
-import { advance, type ChainStep, emptyState, type RemoteState, stateAt } from "./remote-state.ts";
+import { advance, type ChainStep, emptyState, type RemoteState } from "./remote-state.ts";
 import { type LocalCommit, overlay, type Replica, type StoredBatch } from "./replica.ts";
 
 export class ReplicaTable {
@@ -177,9 +177,7 @@ export class ReplicaTable {
     const hash = this.#hash;
     const commit = decodeCommit(record.header, hash);
     const rollups = record.rollups.map(({ from, to, bytes }) => decodeRollup(bytes, { from, to }));
-    for (const rollup of rollups) {
-      for (const writer of rollup.writers) replica.directory.learnHash(writer.lsn, writer.hash);
-    }
+    for (const rollup of rollups) replica.directory.learnWriters(rollup.writers);
     replica.directory.learnHash(commit.header.lsn, commit.hash);
     replica.directory.learn(commit);
     const from = record.whole
@@ -288,10 +286,10 @@ export class ReplicaTable {
       hash: intent.hash,
     });
     replica.directory.learnHash(intent.lsn, intent.hash);
-    replica.directory.learnStep(ownStep(intent.object, commit));
-    const editor = state.base.table.edit().truncate(commit.header.lowestPageCount);
-    editor.assign(commit.header.changed, intent.lsn).assign(commit.header.zeroed, intent.lsn);
-    const base = stateAt(commit.header, commit.hash, editor.truncate(commit.header.pageCount).finish());
+    const step = ownStep(intent.object, commit);
+    replica.directory.learnStep(step);
+    replica.directory.learnWriters(step.rollups[0]!.writers);
+    const base = advance(state.base, [{ ...step, from: state.base.lsn, rollups: step.rollups.slice(0, 1) }]);
     const commits = state.commits.after(intent.throughSequence);
     // Pushed local commits were seen already; a commit of none of them (an import) is news to whoever reads or writes here.
     const news = intent.throughSequence === 0;

@@ -77,6 +77,8 @@ function inspection(): Inspection {
         time: 1_700_000_000_000,
         pages: 3,
         zeroedPages: 0,
+        restoredPages: 0,
+        restoredFrom: null,
         pageCount: cells,
         byteLength: 4096 * cells,
       },

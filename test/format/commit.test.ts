@@ -208,8 +208,12 @@ describe("commit header rules", () => {
     ["too long", { byteLength: 14 * 512 + 1 }, /7169 bytes in 14 pages/],
     ["too short", { byteLength: 13 * 512 }, /6656 bytes in 14 pages/],
     ["zeroed also changed", { zeroed: PageSet.of([9]) }, /both changed and zeroed/],
-    ["a jump hash missing", { jumpHashes: sample.header.jumpHashes.slice(1) }, /2 jump hashes at LSN 4/],
-    ["a band missing", { bands: sample.header.bands.slice(1) }, /1 bands at LSN 4/],
+    [
+      "a jump hash missing",
+      { jumpHashes: sample.header.jumpHashes.slice(1) },
+      /2 jump hashes with 2 bands at LSN 4/,
+    ],
+    ["a band missing", { bands: sample.header.bands.slice(1) }, /3 jump hashes with 1 bands at LSN 4/],
     [
       "apart before riding",
       { bands: sample.header.bands.map((b, i) => ({ ...b, apart: i === 0 })) },

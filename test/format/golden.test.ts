@@ -23,9 +23,12 @@ import {
   goldenPage,
   goldenPageSets,
   goldenRollup,
+  goldenRollupRestored,
   goldenSegment,
   goldenTag,
   makeGoldenCommit,
+  makeGoldenRestore,
+  makeGoldenShort,
 } from "./golden.ts";
 import { codecs, pageBytes, sampleForkManifest, sampleManifest, sampleRollup } from "./support.ts";
 
@@ -106,6 +109,19 @@ describe("golden files of version 1", () => {
     const { volume, lsn, id } = goldenSegment;
     const footer = decodeSegmentFooter(segment.subarray(-SEGMENT_FOOTER_BYTES), segment.length);
     expect(footer).toMatchObject({ volume, lsn, id });
+  });
+
+  it("commits that restore, and with fewer bands", async () => {
+    expect(decodeRollup(read("v1-rollup-restored.bin"), goldenRollupRestored)).toEqual(goldenRollupRestored);
+    const restore = decodeCommit(read("v1-commit-restored.bin"), hash);
+    expect(restore.header).toEqual((await makeGoldenRestore()).header);
+    expect(restore.hash).toBe("19cedc28eea550e523a0ee302833f8d64df7ccfd2ca899f131d64b91037d9967");
+    const short = decodeCommit(read("v1-commit-short.bin"), hash);
+    expect(short.header).toEqual((await makeGoldenShort()).header);
+    expect([short.header.bands.length, short.bandExtents.length, short.header.jumpHashes.length]).toEqual([
+      2, 2, 3,
+    ]);
+    expect(short.hash).toBe("28bf612b036437ff8a891f79d97a15e735ce2e615a827bae83802c070d8e3457");
   });
 
   it("frames of every codec", async () => {

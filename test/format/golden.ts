@@ -6,6 +6,7 @@ import type { Lsn, PageCount, SegmentId, TimeMs, VolumeId } from "../../src/base
 import { concatBytes } from "../../src/format/bytes.ts";
 import type { Codecs } from "../../src/format/codecs.ts";
 import { encodeHeadHint } from "../../src/format/head-codec.ts";
+import { RESTORED, SHORT_BANDS } from "../../src/format/limits.ts";
 import { encodeManifest } from "../../src/format/manifest-codec.ts";
 import type { Rollup } from "../../src/format/model.ts";
 import { PageSet } from "../../src/format/page-set.ts";
@@ -41,6 +42,16 @@ export const goldenRollup: Rollup = {
     { lsn: 128 as Lsn, hash: someHash(1), pages: PageSet.of([1, 2, 9]) },
     { lsn: 127 as Lsn, hash: someHash(2), pages: PageSet.range(10, 30) },
     { lsn: 97 as Lsn, hash: someHash(3), pages: PageSet.of([40]) },
+  ],
+};
+
+/** A run in which LSNs 3 and 90 were restored from, the second by someone who did not know its hash. */
+export const goldenRollupRestored: Rollup = {
+  ...goldenRollup,
+  writers: [
+    ...goldenRollup.writers,
+    { lsn: 90 as Lsn, hash: undefined, pages: PageSet.of([3, 5]) },
+    { lsn: 3 as Lsn, hash: someHash(4), pages: PageSet.range(31, 39) },
   ],
 };
 
@@ -98,6 +109,41 @@ export async function makeGoldenCommit() {
   });
 }
 
+/** A commit that takes pages back to what LSNs 90 and 3 wrote, and cuts the volume (incompatible bit 2). */
+export function makeGoldenRestore() {
+  return sampleCommit({
+    lsn: 101,
+    pages: PageSet.empty,
+    change: (header) => ({
+      ...header,
+      features: { compatible: 0, incompatible: RESTORED },
+      pageCount: 60 as PageCount,
+      lowestPageCount: 20 as PageCount,
+      byteLength: 60 * 512,
+      zeroed: PageSet.of([1, 2]),
+      restoredFrom: 95 as Lsn,
+      restored: [
+        { lsn: 90 as Lsn, hash: undefined, pages: PageSet.of([3, 5]) },
+        { lsn: 3 as Lsn, hash: someHash(4), pages: PageSet.range(31, 60) },
+      ],
+    }),
+  });
+}
+
+/** A commit near the floor, with two of its five bands (incompatible bit 3). */
+export function makeGoldenShort() {
+  return sampleCommit({
+    lsn: 96,
+    pages: PageSet.empty,
+    change: (header) => ({
+      ...header,
+      features: { compatible: 0, incompatible: SHORT_BANDS },
+      jumpHashes: header.jumpHashes.slice(0, 3),
+      bands: header.bands.slice(0, 2),
+    }),
+  });
+}
+
 /** Every golden file of version 1 by name. */
 export async function goldenFiles(): Promise<ReadonlyMap<string, Uint8Array>> {
   const commit = await makeGoldenCommit();
@@ -109,6 +155,9 @@ export async function goldenFiles(): Promise<ReadonlyMap<string, Uint8Array>> {
     ["v1-rollup-apart.bin", concatBytes(commit.apart)],
     ["v1-segment.bin", (await makeGoldenSegment()).bytes],
     ["v1-rollup.bin", encodeRollup(goldenRollup)],
+    ["v1-rollup-restored.bin", encodeRollup(goldenRollupRestored)],
+    ["v1-commit-restored.bin", (await makeGoldenRestore()).bytes],
+    ["v1-commit-short.bin", (await makeGoldenShort()).bytes],
     ["v1-head.bin", encodeHeadHint(goldenHead)],
     ["v1-tag.bin", encodeTag(goldenTag, codecs.hash)],
     ["v1-tag-removed.bin", encodeTag(removed, codecs.hash)],

@@ -150,13 +150,15 @@ describe("rollups", () => {
     expect(decodeRollup(encodeRollup(empty), empty)).toEqual(empty);
   });
 
-  it("refuses writers outside the interval, shared pages, false claims", () => {
+  it("refuses writers from before the first commit, shared pages, false claims", () => {
     const rollup = sampleRollup(8, 12);
     const bytes = encodeRollup(rollup);
     const at = (from: number, to: number) => () => decodeRollup(bytes, { from: from as Lsn, to: to as Lsn });
-    expect(at(9, 12)).toThrow(/damaged/);
+    expect(at(0, 3)).toThrow(/more than 3/);
     const oldest = encodeRollup({ ...rollup, writers: rollup.writers.slice(-1) });
-    expect(() => decodeRollup(oldest, { from: 9 as Lsn, to: 12 as Lsn })).toThrow(/a writer from before it/);
+    // Its writer is told as 3 below the end of the run.
+    expect(decodeRollup(oldest, { from: 3 as Lsn, to: 4 as Lsn }).writers[0]!.lsn).toBe(1);
+    expect(() => decodeRollup(oldest, { from: 2 as Lsn, to: 3 as Lsn })).toThrow(/before the first commit/);
     const [a, b] = rollup.writers;
     const shared = encodeRollup({
       ...rollup,
@@ -166,7 +168,7 @@ describe("rollups", () => {
     expect(() => decodeRollup(Uint8Array.of(0xb1, 3, 4), rollup)).toThrow(
       /more writers than there are bytes/,
     );
-    expect(() => decodeRollup(Uint8Array.of(0xb1, 3, 5), rollup)).toThrow(/more than 4/);
+    expect(() => decodeRollup(Uint8Array.of(0xb1, 3, 13), rollup)).toThrow(/more than 12/);
     expect(() => mergeRollups(rollup, rollup)).toThrow(/not adjacent/);
   });
 

@@ -236,6 +236,8 @@ export async function sampleCommit(options: SampleOptions = {}): Promise<SampleC
     byteLength: pageCount * pageSize - 5,
     changed: pages,
     zeroed: PageSet.of([pageCount - 1]),
+    restoredFrom: undefined,
+    restored: [],
     time: 1_760_000_000_123 as TimeMs,
     pushId: someId<PushId>(6),
     stateChecksum: (2n ** 127n + 12345n) as StateChecksum,
@@ -244,7 +246,7 @@ export async function sampleCommit(options: SampleOptions = {}): Promise<SampleC
     bands,
   };
   if (options.change !== undefined) header = options.change(header);
-  const riding = all.filter((_, i) => !header.bands[i]?.apart);
+  const riding = all.filter((_, i) => header.bands[i]?.apart === false);
   const apart = all.filter((_, i) => header.bands[i]?.apart);
   const { bytes, hash } = encodeCommit({ header, bands: riding, frames }, codecs.hash);
   return { header, bands: riding, apart, frames, bytes, hash };

@@ -1,6 +1,7 @@
 /** One new commit as server-sent events tell it (docs/protocol.md, "Events"), made once for all who hear of it. */
 import type { Lsn, VolumeId } from "../../../src/base/brand.ts";
 import type { DecodedCommit } from "../../../src/format/commit-codec.ts";
+import { touchedPageCount } from "../../../src/format/commit-pages.ts";
 
 /** Larger commit objects do not ride along. */
 export const INLINE_OBJECT_BYTES = 65_536;
@@ -28,7 +29,7 @@ export class CommitEvent {
       volume,
       lsn: header.lsn,
       time: header.time,
-      pages: header.changed.size + header.zeroed.size,
+      pages: touchedPageCount(header),
       ...(object === undefined ? {} : { object: base64(object) }),
     };
     this.#text = `event: commit\ndata: ${JSON.stringify(data)}\n\n`;

@@ -40,7 +40,16 @@ export async function checkBands(
   const own = rollupOfCommit(header, parent.hash);
   const directory = logs.directory(volume);
   const built = await buildBands({ store, directory, codecs, parent, signal }, own);
-  const wrong = built.jumpHashes.findIndex((hash, j) => header.jumpHashes[j] !== hash);
+  if (header.bands.length > built.rollups.length) {
+    throw lie(
+      what,
+      `its ${header.bands.length} bands reach below the oldest commit that is left; build it anew`,
+      {
+        lsn: header.lsn,
+      },
+    );
+  }
+  const wrong = header.jumpHashes.findIndex((hash, j) => built.jumpHashes[j] !== hash);
   if (wrong !== -1) {
     throw lie(what, `jump hash ${wrong} is not that of commit ${header.lsn - 2 ** wrong}`, {
       lsn: header.lsn,
@@ -50,7 +59,8 @@ export async function checkBands(
     ? await context.origin.get(rollupKey(header.volume, header.lsn), signalOf(signal))
     : undefined;
   let newer = own;
-  for (const [i, rollup] of built.rollups.entries()) {
+  // It may have fewer than it could: that costs readers more steps, and tells them nothing wrong.
+  for (const [i, rollup] of built.rollups.slice(0, header.bands.length).entries()) {
     const merged = mergeRollups(rollup, newer);
     const stored = bandBytes(context, commit, i, bytes, apart);
     const ref = header.bands[i]!;
