@@ -3,12 +3,14 @@
  * nothing is decided here.
  */
 import { assert } from "../base/assert.ts";
-import type { StateChecksum, VolumeId } from "../base/brand.ts";
+import type { Lsn, StateChecksum, VolumeId } from "../base/brand.ts";
 import type { Emitter } from "../base/emitter.ts";
 import { PagefoldError } from "../base/errors.ts";
 import type { ByteSink, ExportOptions, ExportResult } from "../file/export.ts";
 import type { ByteSource, ImportOptions, ImportResult } from "../file/import.ts";
 import { streamOf } from "../file/stream.ts";
+import type { DiffOptions, StateDiff } from "../history/diff.ts";
+import type { LogOptions } from "../history/log-filter.ts";
 import type { CommitEvent, ReplicaContext } from "../replicate/context.ts";
 import {
   type FetchResult,
@@ -181,10 +183,25 @@ export class Volume {
     return this.#timed("hydrate", (context) => withVerbs(({ hydrate }) => hydrate(context, options)));
   }
 
-  /** The remote log, newest first, from the replica's place. */
-  log(options: Options = {}): AsyncGenerator<LogEntry, void, undefined> {
+  /** The remote log, newest first, from the replica's place; or what is wanted of it. */
+  log(options: LogOptions = {}): AsyncGenerator<LogEntry, void, undefined> {
     const context = this.#open();
-    return withVerb(({ walkLog }) => walkLog(context, options));
+    return withVerb(({ readLog }) => readLog(context, options));
+  }
+
+  /** The newest commit at a time, of those that this side has seen. @throws `not_found` before the first */
+  lsnAt(time: Date, options: Options = {}): Promise<Lsn> {
+    const context = this.#open();
+    return withVerbs(({ lsnAt }) => lsnAt(context, time.getTime(), options));
+  }
+
+  /**
+   * Which pages differ between two points of the log, LSNs (0: nothing yet) or times, in either order. Fetches no page.
+   * @throws `not_found` for a point that this side has not seen
+   */
+  diff(a: number | Date, b: number | Date, options: DiffOptions = {}): Promise<StateDiff> {
+    const context = this.#open();
+    return withVerbs(({ diffStates }) => diffStates(context, a, b, options));
   }
 
   /** Checks everything that a remote state consists of against the store. @throws `corrupt` naming the first bad thing */

@@ -1,0 +1,126 @@
+/**
+ * Which commits touched one page, newest first, without looking at the others: bands of the skip list say who wrote a page last in a run of commits.
+ * O(log n) requests for each commit that is found.
+ */
+import type { Hash, Lsn } from "../base/brand.ts";
+import { PagefoldError } from "../base/errors.ts";
+import type { DecodedCommit } from "../format/commit-codec.ts";
+import { pathDown } from "../format/jumps.ts";
+import type { RollupWriter } from "../format/model.ts";
+import { fetchChain } from "../replicate/chain-fetch.ts";
+import { loadCommits, proveCommit } from "../replicate/commit-lookup.ts";
+import type { ReplicaContext } from "../replicate/context.ts";
+import type { ChainStep } from "../volume/remote-state.ts";
+
+type Options = { readonly signal?: AbortSignal };
+
+/** A commit's place in the log, proven. */
+export interface Place {
+  readonly lsn: Lsn;
+  readonly hash: Hash;
+}
+
+/** Steps of a way down that are fetched together: the first ones are small, and often enough. */
+const STEPS_AT_ONCE = 4;
+
+/**
+ * The commits from `top` downward that gave the page other bytes, or the same again: wrote, zeroed or restored it. Ends where the page's present life began:
+ * what was before a shrink that cut it off is not found.
+ */
+export async function* pageHistory(
+  context: ReplicaContext,
+  page: number,
+  top: Place,
+  options: Options = {},
+): AsyncGenerator<DecodedCommit, void, undefined> {
+  const { frames, fetcher } = context;
+  for (let place = top; place.lsn > 0; ) {
+    const touch = await lastTouch(context, page, place, options);
+    if (touch === undefined) return;
+    const loaded = await fetcher.run(loadCommits(frames, [touch.lsn]), options.signal);
+    const commit = proveCommit(frames, loaded.get(touch.lsn)!, touch.hash);
+    yield commit;
+    place = { lsn: (touch.lsn - 1) as Lsn, hash: commit.header.jumpHashes[0]! };
+  }
+}
+
+/** The newest commit up to a place that touched the page; undefined where the page is not there, or was never written. */
+async function lastTouch(
+  context: ReplicaContext,
+  page: number,
+  top: Place,
+  options: Options,
+): Promise<Place | undefined> {
+  for (let place = top; place.lsn > 0; ) {
+    const path = pathDown(place.lsn, 0 as Lsn).slice(0, STEPS_AT_ONCE);
+    const { lsn, step } = path[path.length - 1]!;
+    const steps = await stepsDown(context, place, (lsn - 2 ** step) as Lsn, options);
+    const run = newestRun(steps, page);
+    if (run === "cut off") return undefined;
+    if (run !== undefined) return newestWithin(context, page, run, options);
+    place = bottomOf(steps);
+  }
+  return undefined;
+}
+
+/** A run of commits whose merged changes name a writer of the page. */
+interface Run {
+  readonly from: Lsn;
+  readonly to: Place;
+  readonly writer: RollupWriter;
+}
+
+/**
+ * The newest commit of a run that touched the page. That is the writer which the run names, unless a later commit restored what that had written: then the
+ * commits between the two name it, too.
+ */
+async function newestWithin(
+  context: ReplicaContext,
+  page: number,
+  run: Run,
+  options: Options,
+): Promise<Place> {
+  const { from, to, writer } = run;
+  const isInside = writer.lsn > from;
+  if (to.lsn - from === 1 || writer.lsn === to.lsn) return to;
+  const steps = await stepsDown(context, to, isInside ? writer.lsn : from, options);
+  const later = newestRun(steps, page);
+  if (later !== undefined && later !== "cut off") return newestWithin(context, page, later, options);
+  if (isInside) return bottomOf(steps);
+  const { volume } = context.replica.manifest;
+  throw new PagefoldError(
+    "corrupt",
+    `a rollup of volume ${volume} says that a commit from ${from + 1} to ${to.lsn} restored page ${page}, and none of them did; run \`pagefold verify\``,
+    { details: { volume, lsn: to.lsn, page } },
+  );
+}
+
+/** The verified steps from a place down to an LSN, newest first. */
+async function stepsDown(
+  { replica, remote, codecs }: ReplicaContext,
+  to: Place,
+  from: Lsn,
+  { signal }: Options,
+): Promise<ChainStep[]> {
+  const fetching = { store: remote, directory: replica.directory, codecs, signal };
+  return (await fetchChain({ ...fetching, from: { lsn: from }, to })).reverse();
+}
+
+/** What lies below the last of some steps, newest first. */
+function bottomOf(steps: readonly ChainStep[]): Place {
+  const { from, commit, rollups } = steps[steps.length - 1]!;
+  return { lsn: from, hash: commit.header.jumpHashes[rollups.length - 1]! };
+}
+
+/** The newest run of the steps, newest first, that touched the page, unless a later one has cut it off. */
+function newestRun(steps: readonly ChainStep[], page: number): Run | "cut off" | undefined {
+  for (const { commit, rollups } of steps) {
+    for (const [i, { from, to, writers, lowestPageCount }] of rollups.entries()) {
+      const writer = writers.find(({ pages }) => pages.has(page));
+      const hash = i === 0 ? commit.hash : commit.header.jumpHashes[i - 1]!;
+      if (writer !== undefined) return { from, to: { lsn: to, hash }, writer };
+      if (lowestPageCount < page) return "cut off";
+    }
+  }
+  return undefined;
+}

@@ -1,0 +1,165 @@
+/** The log by time, by LSN and by page: equal to looking at all of it, at the price of what is found. */
+import { describe, expect, it } from "vitest";
+import type { LogOptions } from "../../src/history/log-filter.ts";
+import { MemoryObjectStore } from "../../src/remote/memory-store.ts";
+import type { LogEntry } from "../../src/replicate/past.ts";
+import type { Volume } from "../../src/store/volume.ts";
+import { seededRandom } from "../local/xxh64.ts";
+import { LogBuilder } from "../replicate/log-builder.ts";
+import { SimRuntime } from "../sim/runtime.ts";
+import { failure, openStore, testSeed, WatchedStore } from "../store/support.ts";
+
+const LENGTH = 400;
+const objects = new MemoryObjectStore();
+const builder = await LogBuilder.create({ store: objects });
+const random = seededRandom(testSeed);
+/** Many commits share a millisecond; page 300 is written once, and page 200 now and then. */
+for (let i = 0; i < LENGTH; i++) {
+  if (random() < 0.5) builder.runtime.advance(Math.ceil(random() * 5000));
+  const pages = i === 40 ? [1, 300] : i % 90 === 7 ? [200] : [1 + Math.floor(random() * 150)];
+  await builder.commit(pages, (page, bytes) => bytes.fill(1 + ((page + i) % 250)));
+}
+
+async function lsns(volume: Volume, options: LogOptions = {}): Promise<number[]> {
+  return (await entries(volume, options)).map(({ lsn }) => lsn);
+}
+
+async function entries(volume: Volume, options: LogOptions = {}): Promise<LogEntry[]> {
+  const found: LogEntry[] = [];
+  for await (const entry of volume.log(options)) found.push(entry);
+  return found;
+}
+
+async function open() {
+  const watched = new WatchedStore(objects);
+  const store = await openStore(watched.store, { runtime: watched.runtime });
+  return { watched, volume: await store.volume(builder.volume) };
+}
+
+describe("the log", () => {
+  it("between two points is what a look at all of it finds", async () => {
+    const { volume } = await open();
+    const all = await entries(volume);
+    expect(all.map(({ lsn }) => lsn)).toEqual(Array.from({ length: LENGTH }, (_, i) => LENGTH - i));
+    const point = (): number | Date => {
+      const entry = all[Math.floor(random() * LENGTH)]!;
+      return random() < 0.5 ? entry.lsn : new Date(entry.time + Math.floor(random() * 3) - 1);
+    };
+    const isFrom = (entry: LogEntry, since: number | Date): boolean =>
+      typeof since === "number" ? entry.lsn >= since : entry.time >= since.getTime();
+    const isTo = (entry: LogEntry, until: number | Date): boolean =>
+      typeof until === "number" ? entry.lsn <= until : entry.time <= until.getTime();
+    for (let i = 0; i < 60; i++) {
+      const options = {
+        ...(random() < 0.8 ? { since: point() } : {}),
+        ...(random() < 0.8 ? { until: point() } : {}),
+        ...(random() < 0.3 ? { limit: Math.floor(random() * 20) } : {}),
+        ...(random() < 0.3 ? { page: 1 + Math.floor(random() * 160) } : {}),
+      };
+      const expected = all.filter(
+        (entry) =>
+          isFrom(entry, options.since ?? 0) &&
+          isTo(entry, options.until ?? LENGTH) &&
+          (options.page === undefined || entry.changed.has(options.page)),
+      );
+      expect(await entries(volume, options), JSON.stringify(options)).toEqual(
+        expected.slice(0, options.limit),
+      );
+    }
+  });
+
+  it("is empty before the first commit, and for points beyond the newest it is what there is", async () => {
+    const { volume } = await open();
+    expect(await lsns(volume, { until: new Date(0) })).toEqual([]);
+    expect(await lsns(volume, { until: 0 })).toEqual([]);
+    expect(await lsns(volume, { since: LENGTH + 1 })).toEqual([]);
+    expect(await lsns(volume, { since: new Date(8e15) })).toEqual([]);
+    expect(await lsns(volume, { since: LENGTH - 1, until: LENGTH + 9 })).toEqual([LENGTH, LENGTH - 1]);
+    expect(await lsns(volume, { since: 9, until: 8 })).toEqual([]);
+    expect(await lsns(volume, { limit: 0 })).toEqual([]);
+  });
+
+  it("of points, pages and limits that are none is refused", async () => {
+    const { volume } = await open();
+    for (const options of [
+      ...[{ since: -1 }, { until: 1.5 }, { since: new Date("soon") }, { until: Number.NaN }],
+      ...[{ page: 0 }, { page: 2.5 }, { limit: -1 }],
+    ])
+      await failure(entries(volume, options), "invalid");
+  });
+
+  it("to a time costs O(log n) requests, not a walk", async () => {
+    const { volume, watched } = await open();
+    const { time } = (await entries((await open()).volume, { since: 30, limit: 1, until: 30 }))[0]!;
+    const { requests } = await watched.cost(() => lsns(volume, { until: new Date(time), limit: 1 }));
+    expect(requests.length).toBeLessThanOrEqual(4 * Math.ceil(Math.log2(LENGTH)));
+  });
+
+  it("of a page costs O(log n) requests for each commit that wrote it", async () => {
+    const each = 3 * Math.ceil(Math.log2(LENGTH)) + 1;
+    const once = await open();
+    const first = await once.watched.cost(() => lsns(once.volume, { page: 300 }));
+    expect(first.value).toEqual([41]);
+    expect(first.requests.length).toBeLessThanOrEqual(2 * each);
+    const more = await open();
+    const second = await more.watched.cost(() => lsns(more.volume, { page: 200 }));
+    expect(second.value).toEqual([368, 278, 188, 98, 8]);
+    expect(second.requests.length).toBeLessThanOrEqual(6 * each);
+    const never = await open();
+    const none = await never.watched.cost(() => lsns(never.volume, { page: 250 }));
+    expect(none.value).toEqual([]);
+    expect(none.requests.length).toBeLessThanOrEqual(each);
+    // Its end is told without looking on.
+    const newest = await open();
+    const { requests } = await newest.watched.cost(() => lsns(newest.volume, { page: 200, limit: 1 }));
+    expect(requests.length).toBeLessThanOrEqual(each);
+  });
+
+  it("of a page ends where it was cut off; what was before is found from there", async () => {
+    const volume = await (await openStore(new MemoryObjectStore())).createVolume({ pageSize: 512 });
+    const page = (n: number) => ({ at: (n - 1) * 512, bytes: new Uint8Array(512).fill(n) });
+    const write = async (n: number): Promise<void> => {
+      await volume.write(page(n).at, page(n).bytes);
+      await volume.push();
+    };
+    await write(4); // 1
+    await write(3); // 2
+    await volume.truncate(512);
+    await volume.push(); // 3
+    await write(2); // 4
+    await write(4); // 5
+    await volume.write(page(4).at, new Uint8Array(512));
+    await volume.push(); // 6
+    expect(await lsns(volume, { page: 4 })).toEqual([6, 5]);
+    expect(await lsns(volume, { page: 4, until: 2 })).toEqual([1]);
+    expect(await lsns(volume, { page: 4, until: 3 })).toEqual([]);
+    expect(await lsns(volume, { page: 3 })).toEqual([]);
+    expect(await lsns(volume, { page: 2 })).toEqual([4]);
+  });
+
+  it("has times that never decrease, whatever the writers' clocks say", async () => {
+    const own = new MemoryObjectStore();
+    const ahead = new SimRuntime(1);
+    const behind = new SimRuntime(2);
+    ahead.advance(7_200_000);
+    const first = await (await openStore(own, { runtime: ahead })).createVolume({ tag: "docs" });
+    await first.write(0, new Uint8Array(10).fill(1));
+    await first.push();
+    const then = ahead.now();
+    // Its clock is two hours behind that of the other writer.
+    const second = await (await openStore(own, { runtime: behind })).volume("docs");
+    for (let i = 0; i < 3; i++) {
+      behind.advance(1000);
+      await second.write(20 * i, new Uint8Array(10).fill(2));
+      await second.push();
+    }
+    expect(behind.now()).toBeLessThan(then);
+    const times = (await entries(second)).map(({ time }) => time);
+    expect(times).toEqual([...times].sort((a, b) => b - a));
+    expect(times.at(-1)).toBeLessThanOrEqual(then);
+    const { time } = (await entries(second, { until: 1 }))[0]!;
+    expect(await lsns(second, { since: new Date(time) })).toEqual([4, 3, 2, 1]);
+    expect(await lsns(second, { until: new Date(time - 1) })).toEqual([]);
+    expect(await second.lsnAt(new Date(time))).toBe(4);
+  });
+});
