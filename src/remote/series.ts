@@ -40,7 +40,7 @@ export async function newestInSeries(
   const start = known === 0 && store.capabilities.list ? await newestListed(store, series, options) : known;
   const n = await newestByProbing(start, has);
   if (n === 0) return undefined;
-  // What was listed, or seen before, may have been swept since: then so were all before it, and a later one is there.
+  // What was listed, or seen before, was not asked for yet.
   const bytes = values.get(n) ?? (await store.get(series.key(n), options));
   return bytes === undefined ? undefined : { n, bytes };
 }

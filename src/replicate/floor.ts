@@ -8,7 +8,8 @@ import { decodeCheckpoint } from "../format/checkpoint-codec.ts";
 import { decodeFloor } from "../format/floor-codec.ts";
 import { checkpointKey, floorKey, floorPrefix } from "../format/keys.ts";
 import type { Floor } from "../format/model.ts";
-import { newestInSeries, type Series } from "../remote/series.ts";
+import { newestByProbing } from "../remote/newest-by-probing.ts";
+import { newestListed, type Series } from "../remote/series.ts";
 import type { NamedCheckpoint } from "../volume/commit-directory.ts";
 import type { FetchPlan } from "../volume/fetch-plan.ts";
 import type { LoadedCheckpoint } from "../volume/loaded-checkpoint.ts";
@@ -28,15 +29,9 @@ export const floorSeries = (volume: VolumeId): Series => ({
   key: (n) => floorKey(volume, n),
 });
 
-/** The newest floor of the volume; from the one that is known on, one request where it has not moved. */
-export async function newestFloor(
-  context: ReplicaContext,
-  options: Options = {},
-): Promise<Floor | undefined> {
-  const { directory, manifest } = context.replica;
-  return newestFloorOf(context, manifest.volume, options).then(
-    (floor) => floor ?? directory.floor(manifest.volume),
-  );
+/** The newest floor of the volume: one request where it has not moved since it was last asked for. */
+export function newestFloor(context: ReplicaContext, options: Options = {}): Promise<Floor | undefined> {
+  return newestFloorOf(context, context.replica.manifest.volume, options);
 }
 
 /** The newest floor of the volume or of one of its ancestors. */
@@ -46,13 +41,24 @@ export async function newestFloorOf(
   { signal }: Options = {},
 ): Promise<Floor | undefined> {
   const { directory } = replica;
-  const known = directory.floor(volume);
   const options = signal === undefined ? {} : { signal };
-  const newest = await newestInSeries(remote, floorSeries(volume), known?.n ?? 0, options);
-  if (newest === undefined || newest.n === known?.n) return known;
-  const floor = decodeFloor(newest.bytes, codecs.hash, { volume, n: newest.n });
-  learnFloor(directory, floor);
-  return floor;
+  const values = new Map<number, Uint8Array>();
+  const has = async (n: number): Promise<boolean> => {
+    const bytes = await remote.get(floorKey(volume, n), options);
+    if (bytes !== undefined) values.set(n, bytes);
+    return bytes !== undefined;
+  };
+  let known = directory.floorNumber(volume);
+  if (known === undefined) {
+    // A listing may lag behind; what it does not show is asked for.
+    known = remote.capabilities.list ? await newestListed(remote, floorSeries(volume), options) : 0;
+    if (known > 0) await has(known);
+  }
+  const n = (await has(known + 1)) ? await newestByProbing(known + 1, has) : known;
+  const bytes = values.get(n);
+  if (n === 0) directory.learnFloorless(volume);
+  else if (bytes !== undefined) directory.learnFloor(decodeFloor(bytes, codecs.hash, { volume, n }));
+  return directory.floor(volume);
 }
 
 /** A checkpoint that a header or a floor names, verified and learned; undefined where it is gone. @throws `corrupt` */

@@ -3,12 +3,17 @@
  * whose answer was lost finds out what happened. `push.ts` carries out the actions; the protocol explorer runs the same functions
  * through every interleaving. What the verbs do around it is in `verb-machine.ts`.
  *
- *   recorded --create--> created ------------------------> won
- *                        exists  --read back--> ours ----> won
+ *   recorded --create--> created ------------------------> stored
+ *                        exists  --read back--> ours ----> stored
  *                                               another -> lost
  *                        no answer --read back--> ours, another: as above
  *                                                 absent -> recorded, may be on its way: send the same bytes again
  *                        refused, and never sent before -> refused
+ *   stored --ask for the floor--> not above the commit --> won
+ *                                 above --read the next commit--> builds on ours --------------> won
+ *                                                                 builds on another, or gone --> lost
+ *
+ * The floor is asked for because what is above it may have been collected: "created" then says only that the commit of that LSN, another's, is gone.
  *
  * While the outcome is open, only the same bytes may be sent, because an earlier request may still arrive.
  */
@@ -19,6 +24,10 @@ export type PushState =
   | { readonly at: "recorded"; readonly maybeSent: boolean; readonly attempts: number }
   /** The store has (or may have) a commit of this LSN: whose? */
   | { readonly at: "asking"; readonly attempts: number; readonly seenExisting: boolean }
+  /** Our very bytes are in the store at that LSN. Is that LSN still one of the log? */
+  | { readonly at: "stored"; readonly attempts: number }
+  /** The floor is above it: did the log go on from it, or was another collected there? */
+  | { readonly at: "below"; readonly attempts: number }
   | { readonly at: "won" }
   | { readonly at: "lost" }
   /** The store refused it for certain: nothing of it can ever appear. */
@@ -29,6 +38,10 @@ export type PushAction =
   | { readonly do: "create" }
   /** Read the commit of this LSN and compare. */
   | { readonly do: "readBack" }
+  /** Ask for the newest floor. */
+  | { readonly do: "askFloor" }
+  /** Read the commit of the next LSN: whose hash does it name? */
+  | { readonly do: "readNext" }
   /** Record the outcome. */
   | { readonly do: "finish"; readonly result: "won" | "lost" | "refused" };
 
@@ -38,7 +51,9 @@ export type PushEvent =
   | { readonly answer: "unknown" }
   /** The store refused before doing anything (no permission, no space). */
   | { readonly answer: "refused" }
-  | { readonly found: "ours" | "another" | "absent" };
+  | { readonly found: "ours" | "another" | "absent" }
+  | { readonly floor: "above" | "notAbove" }
+  | { readonly next: "onOurs" | "onAnother" | "absent" };
 
 /** A push that starts now, from an intent just recorded. */
 export const freshPush: PushState = { at: "recorded", maybeSent: false, attempts: 0 };
@@ -52,6 +67,10 @@ export function pushAction(state: PushState): PushAction {
       return { do: "create" };
     case "asking":
       return { do: "readBack" };
+    case "stored":
+      return { do: "askFloor" };
+    case "below":
+      return { do: "readNext" };
     case "won":
     case "lost":
     case "refused":
@@ -67,7 +86,7 @@ export function pushNext(state: PushState, event: PushEvent): PushState {
     const { answer } = event;
     switch (answer) {
       case "created":
-        return { at: "won" };
+        return { at: "stored", attempts };
       case "exists":
         return { at: "asking", attempts, seenExisting: true };
       case "unknown":
@@ -82,7 +101,7 @@ export function pushNext(state: PushState, event: PushEvent): PushState {
     const { found } = event;
     switch (found) {
       case "ours":
-        return { at: "won" };
+        return { at: "stored", attempts: state.attempts };
       case "another":
         return { at: "lost" };
       case "absent":
@@ -91,6 +110,10 @@ export function pushNext(state: PushState, event: PushEvent): PushState {
         return unreachable(found);
     }
   }
+  if (state.at === "stored" && "floor" in event) {
+    return event.floor === "notAbove" ? { at: "won" } : { at: "below", attempts: state.attempts };
+  }
+  if (state.at === "below" && "next" in event) return { at: event.next === "onOurs" ? "won" : "lost" };
   return state;
 }
 
@@ -99,7 +122,7 @@ const MAX_ATTEMPTS = 5;
 
 /** Whether the caller should hear "not known yet" now, rather than wait for more attempts. */
 export function givesUp(state: PushState): boolean {
-  return (state.at === "recorded" || state.at === "asking") && state.attempts >= MAX_ATTEMPTS;
+  return "attempts" in state && state.attempts >= MAX_ATTEMPTS;
 }
 
 /** Whether the store's commit of our LSN is ours: the very bytes that were recorded, not just that LSN or the same pages. */

@@ -58,6 +58,7 @@ export class CommitDirectory {
   readonly #checkpoints: Lru<Hash, LoadedCheckpoint>;
   readonly #named = new Map<Hash, NamedCheckpoint>();
   readonly #floors = new Map<VolumeId, Floor>();
+  readonly #floorless = new Set<VolumeId>();
 
   constructor(manifest: Manifest, elder?: Elder, limits: DirectoryLimits = defaultDirectoryLimits) {
     this.manifest = manifest;
@@ -207,9 +208,20 @@ export class CommitDirectory {
     return this.#floors.get(volume);
   }
 
+  /** The number of the newest floor that was learned, 0 where there was none; undefined where nobody asked yet. */
+  floorNumber(volume: VolumeId): number | undefined {
+    return this.#floors.get(volume)?.n ?? (this.#floorless.has(volume) ? 0 : undefined);
+  }
+
   learnFloor(floor: Floor): void {
     if ((this.#floors.get(floor.volume)?.n ?? 0) >= floor.n) return;
     this.#floors.set(floor.volume, floor);
+    for (const { lsn, hash } of floor.checkpoints) this.nameCheckpoint({ volume: floor.volume, lsn, hash });
+  }
+
+  /** It has no floor so far. */
+  learnFloorless(volume: VolumeId): void {
+    this.#floorless.add(volume);
   }
 
   /** The directory that keeps what is known of a commit. */
