@@ -124,7 +124,10 @@ class HeldLease implements Lease {
     return { n, bytes: encodeLease(value, this.#parts.codecs.hash) };
   }
 
-  async #newest(known: number, options: Signal): Promise<(LeaseValue & { readonly n: number }) | undefined> {
+  async #newest(
+    known: number,
+    options: Signal,
+  ): Promise<{ readonly n: number; readonly value: LeaseValue | undefined } | undefined> {
     const { store, volume } = this.#parts;
     const newest = await newestInSeries(store, leaseSeries(volume), known, signalOf(options));
     return newest === undefined ? undefined : { n: newest.n, value: this.#decode(newest) };
