@@ -14,8 +14,10 @@ import type { ObjectStore } from "../../src/remote/object-store.ts";
 import type { Volume } from "../../src/store/volume.ts";
 import { LogBuilder } from "../replicate/log-builder.ts";
 import { codecs, expectSame, openStore } from "../store/support.ts";
+import { CountedStore } from "./counted-store.ts";
 import { LogPrefix } from "./log-prefix.ts";
 import { LongLog, mixedPages } from "./long-log.ts";
+import { unreadVolume } from "./unread-volume.ts";
 
 const PAGE_SIZE = 512;
 
@@ -144,5 +146,23 @@ describe("a generated log", () => {
     expect(
       lsnOfCommitKey((await prefix.store.list(`volumes/${log.volume}/commits/`, { limit: 1 }))[0]!.key),
     ).toBe(1577);
+  });
+});
+
+describe("a volume whose pages nobody reads", () => {
+  it("opens with all of them, and is forked without one", async () => {
+    const counted = new CountedStore(new MemoryObjectStore());
+    const pageCount = 100_000;
+    const id = await unreadVolume(counted.store, codecs, { pageCount, pageSize: 4096 });
+    const pages = await openStore(counted.store);
+    const volume = await pages.volume(id);
+    expect(volume.status()).toMatchObject({ lsn: 1, pageCount, state: "clean" });
+    counted.keys = [];
+    const fork = await pages.fork(id);
+    expect(fork.status()).toMatchObject({ lsn: 1, pageCount });
+    expect(counted.keys.filter((key) => key.includes("/segments/"))).toEqual([]);
+    // That they are claimed and not there is found out by whoever reads one.
+    await expect(volume.read(0, 1)).rejects.toMatchObject({ code: "corrupt" });
+    await pages.close();
   });
 });

@@ -1,0 +1,208 @@
+/**
+ * A log of a million commits: how long it takes to make one, what it costs to open it at any length, to catch up with it from anywhere, and to look
+ * at it as it was long ago. Everything over a store in memory; requests and round trips do not depend on the store.
+ */
+import { performance } from "node:perf_hooks";
+import { inPairs } from "../lib/measure.mjs";
+import { load, pairs, scale } from "../lib/setup.mjs";
+import { loadSource } from "../lib/sources.mjs";
+
+/** 1 GB of pages of 4096 bytes. Their size plays no part but in the time that it takes to make them. */
+const pageCount = 262_144;
+const pageSize = 512;
+const pagesPerCommit = 4;
+const million = Math.round(1_000_000 * Math.min(1, scale));
+/** From somewhere behind its beginning, so that the way down begins and ends at any LSN. */
+const head = Math.round(1.05 * million);
+
+const absolute = { against: "", absolute: true };
+const row = (what, unit, ours, limit, facts) => ({ ...absolute, row: what, unit, ours, limit, facts });
+const text = (n) => n.toLocaleString("en-US");
+
+export async function logRows() {
+  const engine = await load("index");
+  const tools = await loadSource("bench/data/history-tools.ts");
+  const objects = new engine.MemoryObjectStore();
+  // The engine's own: the WebAssembly of zstd must not be loaded twice.
+  const codecs = await engine.loadCodecs();
+  const start = performance.now();
+  const log = await tools.LongLog.create({ store: objects, codecs, pageCount, pageSize, pagesPerCommit });
+  let seconds;
+  for (const until of [million, head]) {
+    await log.grow(until - log.lsn);
+    seconds ??= (performance.now() - start) / 1000;
+  }
+  const bench = new LogBench(engine, tools, objects, log.volume);
+  await bench.warmUp();
+  return [
+    row(`a log of ${text(million)} commits made`, "s", seconds, 120, {
+      ...log.stored,
+      rss: process.memoryUsage().rss,
+    }),
+    ...(await openRows(bench)),
+    ...(await catchUpRows(bench)),
+    ...(await bytesRows(bench)),
+    ...(await pastRows(bench)),
+  ];
+}
+
+class LogBench {
+  constructor(engine, tools, objects, volume) {
+    this.engine = engine;
+    this.tools = tools;
+    this.volume = volume;
+    this.prefix = new tools.LogPrefix(objects, volume, 1);
+    this.counted = new tools.CountedStore(this.prefix.store);
+  }
+
+  /** The volume at an LSN, in a store of its own, opened for the first time. */
+  async open(lsn) {
+    this.prefix.head = lsn;
+    const store = await this.engine.PageStore.open({ remote: this.counted.store });
+    const cost = await this.counted.cost(() => store.volume(this.volume));
+    if (cost.value.status().lsn !== lsn)
+      throw new Error(`opened at LSN ${cost.value.status().lsn}, not ${lsn}`);
+    return { store, volume: cost.value, cost };
+  }
+
+  async catchUp(from, to) {
+    const { store, volume } = await this.open(from);
+    this.prefix.head = to;
+    const cost = await this.counted.cost(() => volume.pull());
+    if (cost.value.to !== to) throw new Error(`moved to LSN ${cost.value.to}, not ${to}`);
+    return { store, volume, cost };
+  }
+
+  /** So that modules that are loaded by need do not count as time between requests. */
+  async warmUp() {
+    const { store, volume } = await this.catchUp(1, 2);
+    (await volume.at(1)).close();
+    await store.close();
+  }
+}
+
+async function openRows(bench) {
+  const rows = [];
+  for (const [lsn, limit] of [
+    [1, 6],
+    [Math.round(million / 1000), 14],
+    [Math.round(million / 10), 20],
+    [million, 24],
+  ]) {
+    for (const at of new Set([lsn, worstLsn(lsn)])) {
+      const { store, cost } = await bench.open(at);
+      await store.close();
+      const which = at === lsn ? "" : `, the worst below ${text(lsn)}`;
+      rows.push(row(`requests to open at LSN ${text(at)}${which}`, "", cost.requests, limit, kinds(cost)));
+      rows.push(row("… round trips", "", cost.roundTrips, 3));
+    }
+  }
+  return rows;
+}
+
+async function catchUpRows(bench) {
+  const rows = [];
+  for (const [count, limit] of [
+    [1, 3],
+    [100, 12],
+    [Math.round(million / 100), 21],
+    [million, 29],
+  ]) {
+    const { from, to } = worstWay(bench.tools.pathDown, count);
+    const { store, cost } = await bench.catchUp(from, to);
+    await store.close();
+    const which = `, the worst: from ${text(from)} to ${text(to)}`;
+    rows.push(row(`requests to catch up by ${text(count)}${which}`, "", cost.requests, limit, kinds(cost)));
+    rows.push(row("… round trips", "", cost.roundTrips, 2));
+  }
+  return rows;
+}
+
+/** Against the changes written down as one rollup: the page sets, each with its commit's LSN and hash. */
+async function bytesRows(bench) {
+  const rows = [];
+  for (const count of [1, 100, Math.round(million / 100), million]) {
+    const from = Math.round(million / 100);
+    const { store, volume, cost } = await bench.catchUp(from, from + count);
+    const snapshot = volume.snapshot();
+    const reference = mergedBytes(bench.tools, snapshot, from);
+    snapshot.close();
+    await store.close();
+    rows.push({
+      row: `bytes to catch up by ${text(count)}`,
+      against: "the merged page set with LSNs and hashes",
+      unit: "kB",
+      limit: 2,
+      ours: cost.bytesGot / 1000,
+      reference: reference / 1000,
+      ratio: cost.bytesGot / reference,
+      facts: kinds(cost),
+    });
+  }
+  return rows;
+}
+
+/** Both by someone who has nothing yet. */
+async function pastRows(bench) {
+  const back = million - Math.round(million / 10);
+  bench.counted.inRounds = false;
+  let cost;
+  const once = async (lsn) => {
+    const started = performance.now();
+    const { store, volume } = await bench.open(million);
+    cost = await bench.counted.cost(async () =>
+      (lsn === undefined ? volume.snapshot() : await volume.at(lsn)).close(),
+    );
+    const ms = performance.now() - started;
+    await store.close();
+    return ms;
+  };
+  await once(back);
+  const facts = kinds(cost);
+  const measured = await inPairs({ pairs, warmUp: 1, ours: () => once(back), reference: () => once() });
+  bench.counted.inRounds = true;
+  return [
+    {
+      row: `a snapshot ${text(million - back)} commits back, opened cold`,
+      against: "the newest, opened cold",
+      unit: "ms",
+      limit: 2,
+      ...measured,
+      facts,
+    },
+  ];
+}
+
+const kinds = ({ get, list, put, delete: deletes, requests, roundTrips, bytesGot }) => ({
+  ...{ get, list, put, delete: deletes, requests, roundTrips, bytesGot },
+});
+
+/** The LSN up to `most` with the most ones: the way down from it is the longest. */
+function worstLsn(most) {
+  let worst = 1;
+  let ones = 1;
+  for (let lsn = most; lsn > 0 && lsn > most - 100_000; lsn--) {
+    const count = lsn.toString(2).replaceAll("0", "").length;
+    if (count > ones) [worst, ones] = [lsn, count];
+  }
+  return worst;
+}
+
+/** Of all ways over so many commits, or of many, the longest. */
+function worstWay(pathDown, count) {
+  let worst = { from: 1, to: 1 + count, steps: 0 };
+  for (let to = head; to > count && to > head - 100_000; to--) {
+    const steps = pathDown(to, to - count).length;
+    if (steps > worst.steps) worst = { from: to - count, to, steps };
+  }
+  return worst;
+}
+
+function mergedBytes({ encodeRollup }, snapshot, from) {
+  const hash = "0".repeat(64);
+  const writers = [...snapshot.table.byValue(snapshot.pageCount)]
+    .filter(([lsn]) => lsn > from)
+    .sort(([a], [b]) => b - a)
+    .map(([lsn, pages]) => ({ lsn, hash, pages }));
+  return encodeRollup({ from, to: snapshot.lsn, lowestPageCount: snapshot.pageCount, writers }).length;
+}
