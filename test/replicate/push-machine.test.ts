@@ -22,10 +22,12 @@ const asking = (attempts: number, seenExisting = false): PushState => ({
   attempts,
   seenExisting,
 });
+const stored = (attempts: number): PushState => ({ at: "stored", attempts });
+const below = (attempts: number): PushState => ({ at: "below", attempts });
 
 const table: readonly [PushState, PushEvent, PushState][] = [
-  [recorded(false, 0), { answer: "created" }, { at: "won" }],
-  [recorded(true, 3), { answer: "created" }, { at: "won" }],
+  [recorded(false, 0), { answer: "created" }, stored(1)],
+  [recorded(true, 3), { answer: "created" }, stored(4)],
   [recorded(false, 0), { answer: "exists" }, asking(1, true)],
   [recorded(true, 2), { answer: "exists" }, asking(3, true)],
   [recorded(false, 0), { answer: "unknown" }, asking(1)],
@@ -33,12 +35,18 @@ const table: readonly [PushState, PushEvent, PushState][] = [
   [recorded(false, 0), { answer: "refused" }, { at: "refused" }],
   // An earlier request may still arrive: a refusal now proves nothing.
   [recorded(true, 1), { answer: "refused" }, recorded(true, 2)],
-  [asking(1), { found: "ours" }, { at: "won" }],
+  [asking(1), { found: "ours" }, stored(1)],
   [asking(1), { found: "another" }, { at: "lost" }],
   [asking(1), { found: "absent" }, recorded(true, 1)],
-  [asking(1, true), { found: "ours" }, { at: "won" }],
+  [asking(1, true), { found: "ours" }, stored(1)],
   [asking(1, true), { found: "another" }, { at: "lost" }],
   [asking(1, true), { found: "absent" }, recorded(true, 1)],
+  // What is below the floor may have been collected: "created" alone proves nothing.
+  [stored(1), { floor: "notAbove" }, { at: "won" }],
+  [stored(1), { floor: "above" }, below(1)],
+  [below(1), { next: "onOurs" }, { at: "won" }],
+  [below(1), { next: "onAnother" }, { at: "lost" }],
+  [below(1), { next: "absent" }, { at: "lost" }],
 ];
 
 describe("push-machine", () => {
@@ -53,17 +61,27 @@ describe("push-machine", () => {
       { answer: "refused" },
       { found: "ours" },
       { found: "absent" },
+      { floor: "notAbove" },
+      { next: "onOurs" },
     ];
     for (const at of ["won", "lost", "refused"] as const) {
       for (const event of events) expect(pushNext({ at }, event)).toEqual({ at });
     }
     expect(pushNext(asking(1), { answer: "created" })).toEqual(asking(1));
     expect(pushNext(recorded(false, 0), { found: "ours" })).toEqual(recorded(false, 0));
+    for (const state of [recorded(false, 0), asking(1), below(1)]) {
+      expect(pushNext(state, { floor: "notAbove" })).toEqual(state);
+    }
+    for (const state of [recorded(false, 0), asking(1), stored(1)]) {
+      expect(pushNext(state, { next: "onOurs" })).toEqual(state);
+    }
   });
 
   it("what is done in each state", () => {
     expect(pushAction(freshPush)).toEqual({ do: "create" });
     expect(pushAction(recoveredPush)).toEqual({ do: "readBack" });
+    expect(pushAction(stored(1))).toEqual({ do: "askFloor" });
+    expect(pushAction(below(1))).toEqual({ do: "readNext" });
     for (const result of ["won", "lost", "refused"] as const)
       expect(pushAction({ at: result })).toEqual({ do: "finish", result });
   });

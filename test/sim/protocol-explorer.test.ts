@@ -73,6 +73,7 @@ describe("the protocol in every interleaving", () => {
       "unknown",
       "refused",
       "read back",
+      "ask floor",
       "finish won",
       "finish lost",
       "finish refused",

@@ -4,6 +4,8 @@
  * shortest trace. Clients crash after any step; a PUT whose answer is lost takes effect at any later step, or never. Nothing is sampled,
  * nothing is random.
  *
+ * History (floors, collection, forks, restores) is explored in history-explorer.ts, over a store of its own.
+ *
  * A state is plain data and finite, because clients may write only so often: commits have names that are used again once nothing
  * mentions them, a crash forgets what is not durable, and the count of attempts (on which no decision depends but giving up,
  * which may happen at any time here) is left out.
@@ -308,6 +310,12 @@ class Explorer {
         yield as("read back", `reads commit ${commit.lsn} back: ${found}`, after(state, { found }));
         return;
       }
+      case "askFloor":
+        // Nothing is collected here: what a collector does to pushes is in history-explorer.ts.
+        yield as("ask floor", "asks for the floor: none", after(state, { floor: "notAbove" }));
+        return;
+      case "readNext":
+        throw new Error("a push reads the next commit although there is no floor");
       case "finish": {
         const outcome = closing(action.result, through, client.unpushed.length);
         const { intent: _, running: __, ...closed } = client;
