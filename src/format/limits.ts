@@ -26,6 +26,8 @@ export const LIMITS = {
   checkpointBytes: 256 * MiB,
   /** Checkpoints that one floor names. */
   floorCheckpoints: 65_536,
+  /** The settings of a volume, as JSON. */
+  configBytes: 64 * KiB,
   manifestBytes: 1 * MiB,
   /** Depth of a chain of forks. */
   ancestors: 4096,

@@ -1,8 +1,11 @@
 import { readdirSync, readFileSync } from "node:fs";
 import { inflateRawSync } from "node:zlib";
 import { describe, expect, it } from "vitest";
+import { decodeCheckpoint } from "../../src/format/checkpoint-codec.ts";
 import { loadCodecs } from "../../src/format/codecs.ts";
 import { decodeCommit } from "../../src/format/commit-codec.ts";
+import { decodeConfig } from "../../src/format/config-codec.ts";
+import { decodeFloor } from "../../src/format/floor-codec.ts";
 import { decodeFrame, frameRawLength } from "../../src/format/frame.ts";
 import { decodeHeadHint } from "../../src/format/head-codec.ts";
 import { bandInterval } from "../../src/format/jumps.ts";
@@ -29,6 +32,9 @@ import {
   makeGoldenCommit,
   makeGoldenRestore,
   makeGoldenShort,
+  sampleCheckpoint,
+  sampleConfig,
+  sampleFloor,
 } from "./golden.ts";
 import { codecs, pageBytes, sampleForkManifest, sampleManifest, sampleRollup } from "./support.ts";
 
@@ -75,6 +81,24 @@ describe("golden files of version 1", () => {
       expect(decodePageSet(read(`v1-page-set-${i}.bin`)).equals(set)).toBe(true);
     }
     expect(decodeRollup(read("v1-rollup.bin"), goldenRollup)).toEqual(goldenRollup);
+  });
+
+  it("checkpoint, floor, config", async () => {
+    const { volume } = sampleManifest;
+    const checkpoint = read("v1-checkpoint.bin");
+    const proof = "1bd9be87ab8a6eb1b2f5ed4fa7110c515a6b85f6d52f2b2714f1dcc7a76254a9";
+    expect(hash.blake3(checkpoint)).toBe(proof);
+    const decoded = decodeCheckpoint(checkpoint, hash, { volume, lsn: goldenSegment.lsn });
+    expect(decoded).toMatchObject(await sampleCheckpoint());
+    expect(decoded.commit.header).toEqual((await makeGoldenCommit()).header);
+    expect(hash.blake3(read("v1-floor.bin"))).toBe(
+      "c1762630412e5b8c13d24c27bdbc4f07c53a23d0a4c97cb26a54416f4b4ae045",
+    );
+    expect(decodeFloor(read("v1-floor.bin"), hash, { volume, n: sampleFloor.n })).toEqual(sampleFloor);
+    expect(hash.blake3(read("v1-config.bin"))).toBe(
+      "f66d7bca3d55170624589890569799c1d5e9f638429e58af77e2ffb51471e4c2",
+    );
+    expect(decodeConfig(read("v1-config.bin"), hash, { volume, n: sampleConfig.n })).toEqual(sampleConfig);
   });
 
   it("commit, its bands, and the segment that it names", async () => {

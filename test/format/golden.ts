@@ -2,13 +2,17 @@
  * What the golden files of format version 1 hold. The files were written once, by `make-golden.ts`; tests read them for ever, and encode these
  * values to the same bytes. A change here that changes a file is a change of the format: see FORMAT.md, "Versions".
  */
-import type { Lsn, PageCount, SegmentId, TimeMs, VolumeId } from "../../src/base/brand.ts";
+import type { Lsn, PageCount, PageIdx, SegmentId, TimeMs, VolumeId } from "../../src/base/brand.ts";
 import { concatBytes } from "../../src/format/bytes.ts";
+import { encodeCheckpoint } from "../../src/format/checkpoint-codec.ts";
 import type { Codecs } from "../../src/format/codecs.ts";
+import { decodeCommit } from "../../src/format/commit-codec.ts";
+import { type Config, encodeConfig } from "../../src/format/config-codec.ts";
+import { encodeFloor } from "../../src/format/floor-codec.ts";
 import { encodeHeadHint } from "../../src/format/head-codec.ts";
 import { RESTORED, SHORT_BANDS } from "../../src/format/limits.ts";
 import { encodeManifest } from "../../src/format/manifest-codec.ts";
-import type { Rollup } from "../../src/format/model.ts";
+import type { Checkpoint, Floor, Rollup } from "../../src/format/model.ts";
 import { PageSet } from "../../src/format/page-set.ts";
 import { encodePageSet } from "../../src/format/page-set-codec.ts";
 import { encodeRollup } from "../../src/format/rollup-codec.ts";
@@ -144,6 +148,52 @@ export function makeGoldenShort() {
   });
 }
 
+/** The state at the golden commit: some pages in its segment, some in one that a compaction wrote, some with their writers alone. */
+export async function sampleCheckpoint(): Promise<Checkpoint> {
+  const { ref } = await makeGoldenSegment();
+  const { bytes } = await makeGoldenCommit();
+  const compacted = { ...ref, id: someId<SegmentId>(21), lastPage: 9 as PageIdx };
+  return {
+    volume: sampleManifest.volume,
+    features: { compatible: 0, incompatible: 0 },
+    header: bytes.slice(0, decodeCommit(bytes, codecs.hash).headerLength),
+    writers: [
+      { lsn: 4 as Lsn, hash: someHash(24), pages: PageSet.of([1, 2, 3, 9]) },
+      { lsn: 2 as Lsn, hash: undefined, pages: PageSet.of([4, 5]) },
+      { lsn: 1 as Lsn, hash: someHash(25), pages: PageSet.of([6, 12]) },
+    ],
+    segments: [
+      {
+        ...{ volume: sampleManifest.volume, kind: "commit", number: 4, id: goldenSegment.id },
+        ...{ ref, pages: PageSet.of([1, 2, 3, 9]) },
+      },
+      {
+        ...{ volume: someId<VolumeId>(22), kind: "compacted", number: 1, id: someId<SegmentId>(21) },
+        ...{ ref: compacted, pages: PageSet.of([4, 5]) },
+      },
+    ],
+  };
+}
+
+export const sampleFloor: Floor = {
+  volume: sampleManifest.volume,
+  n: 7,
+  lsn: 900 as Lsn,
+  time: goldenTag.time,
+  checkpoints: [
+    { lsn: 12 as Lsn, time: 1_759_000_000_000 as TimeMs, hash: someHash(31) },
+    { lsn: 900 as Lsn, time: 1_759_900_000_000 as TimeMs, hash: someHash(32) },
+    { lsn: 1024 as Lsn, time: 1_759_990_000_000 as TimeMs, hash: someHash(33) },
+  ],
+};
+
+export const sampleConfig: Config = {
+  volume: sampleManifest.volume,
+  n: 3,
+  time: goldenTag.time,
+  text: '{"retention":{"all":"24h","hourly":"7d","daily":"30d","keep":[12]},"later":"é"}',
+};
+
 /** Every golden file of version 1 by name. */
 export async function goldenFiles(): Promise<ReadonlyMap<string, Uint8Array>> {
   const commit = await makeGoldenCommit();
@@ -161,6 +211,9 @@ export async function goldenFiles(): Promise<ReadonlyMap<string, Uint8Array>> {
     ["v1-head.bin", encodeHeadHint(goldenHead)],
     ["v1-tag.bin", encodeTag(goldenTag, codecs.hash)],
     ["v1-tag-removed.bin", encodeTag(removed, codecs.hash)],
+    ["v1-checkpoint.bin", encodeCheckpoint(await sampleCheckpoint(), codecs.hash).bytes],
+    ["v1-floor.bin", encodeFloor(sampleFloor, codecs.hash)],
+    ["v1-config.bin", encodeConfig(sampleConfig, codecs.hash)],
     ...goldenPageSets.map((set, i): [string, Uint8Array] => [`v1-page-set-${i}.bin`, encodePageSet(set)]),
   ]);
 }
