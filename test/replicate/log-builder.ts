@@ -28,6 +28,8 @@ export interface LogBuilderOptions {
   readonly seed?: number;
   /** Bands beyond it are stored apart. */
   readonly rideAlongBytes?: number;
+  /** How far down the bands of a commit reach at most, as if older commits had been collected. */
+  readonly bandsFrom?: (lsn: number) => number;
 }
 
 export class LogBuilder {
@@ -40,6 +42,7 @@ export class LogBuilder {
   state: RemoteState;
   readonly #context: ReplicaContext;
   readonly #directory: CommitDirectory;
+  readonly #bandsFrom: LogBuilderOptions["bandsFrom"];
 
   private constructor(
     store: ObjectStore,
@@ -49,6 +52,7 @@ export class LogBuilder {
   ) {
     const manifest = decodeManifest(manifestBytes);
     this.store = store;
+    this.#bandsFrom = options.bandsFrom;
     this.volume = manifest.volume;
     this.pageSize = manifest.pageSize;
     this.runtime = runtime;
@@ -111,6 +115,7 @@ export class LogBuilder {
       zeroed: PageSet.empty,
       time: this.runtime.now() as TimeMs,
       removed,
+      bandsFrom: (this.#bandsFrom?.(this.state.lsn + 1) ?? 0) as Lsn,
     });
     await this.store.put(commitKey(this.volume, lsn), object, { ifAbsent: true });
     const commit = decodeCommit(object, codecs.hash);

@@ -5,6 +5,7 @@
 import type { Lsn } from "../../../src/base/brand.ts";
 import { isPagefoldError } from "../../../src/base/errors.ts";
 import { StateChecksumSum, stateChecksumToText } from "../../../src/format/checksum.ts";
+import { restoredPages, touchedPages } from "../../../src/format/commit-pages.ts";
 import type { CommitHeader } from "../../../src/format/model.ts";
 import { PageSet } from "../../../src/format/page-set.ts";
 import { digestsOf } from "../../../src/replicate/digests.ts";
@@ -12,6 +13,7 @@ import type { RemoteState } from "../../../src/volume/remote-state.ts";
 import type { ServerContext } from "../context.ts";
 import type { KnownVolume } from "../volume-logs.ts";
 import { lie } from "./lies.ts";
+import { checkRestored, leadsTo } from "./restored.ts";
 
 type ChecksumContext = Pick<ServerContext, "logs" | "codecs" | "store" | "recorder">;
 
@@ -29,7 +31,8 @@ export async function checkChecksum(
   added: StateChecksumSum,
   signal: AbortSignal | undefined,
 ): Promise<void> {
-  const expected = await expectedChecksum(context, volume, header, added, signal);
+  const restored = await checkRestored(context, volume, header, signal);
+  const expected = await expectedChecksum(context, volume, header, { added, restored }, signal);
   if (expected === undefined || expected === header.stateChecksum) return;
   throw lie(
     `commit ${header.lsn} of volume ${header.volume}`,
@@ -43,19 +46,23 @@ async function expectedChecksum(
   context: ChecksumContext,
   volume: KnownVolume,
   header: CommitHeader,
-  added: StateChecksumSum,
+  { added, restored }: { readonly added: StateChecksumSum; readonly restored: RemoteState | undefined },
   signal: AbortSignal | undefined,
 ): Promise<CommitHeader["stateChecksum"] | undefined> {
   const { logs, codecs, store, recorder } = context;
   try {
     const parent = await logs.state(volume, (header.lsn - 1) as Lsn, signal);
+    if (restored !== undefined && leadsTo(header, parent, restored)) return restored.stateChecksum;
     const sum = StateChecksumSum.from(parent.stateChecksum).addValue(added.value());
     const plans = { directory: logs.directory(volume), codecs, storeUrl: store.url };
-    const removed = removedPages(header, parent);
-    for (let from = 0; from < removed.size; from += SLICE_PAGES) {
-      const some = removed.slice(from, from + SLICE_PAGES);
-      sum.subtract(await logs.fetcher.run(digestsOf(plans, parent.table, some), signal));
-    }
+    const eachSlice = async (pages: PageSet, { table }: RemoteState, take: (digests: Uint8Array) => void) => {
+      for (let from = 0; from < pages.size; from += SLICE_PAGES) {
+        take(await logs.fetcher.run(digestsOf(plans, table, pages.slice(from, from + SLICE_PAGES)), signal));
+      }
+    };
+    await eachSlice(removedPages(header, parent), parent, (digests) => sum.subtract(digests));
+    if (restored !== undefined)
+      await eachSlice(restoredPages(header), restored, (digests) => sum.add(digests));
     return sum.value();
   } catch (error) {
     if (!isPagefoldError(error, "corrupt", "not_found", "diverged")) throw error;
@@ -64,7 +71,7 @@ async function expectedChecksum(
   }
 }
 
-function removedPages({ changed, zeroed, lowestPageCount }: CommitHeader, parent: RemoteState): PageSet {
-  const cut = PageSet.range(lowestPageCount + 1, parent.pageCount);
-  return PageSet.unionAll([changed, zeroed, cut]).intersect(parent.table.written(parent.pageCount));
+function removedPages(header: CommitHeader, parent: RemoteState): PageSet {
+  const cut = PageSet.range(header.lowestPageCount + 1, parent.pageCount);
+  return touchedPages(header).union(cut).intersect(parent.table.written(parent.pageCount));
 }
