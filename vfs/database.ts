@@ -7,6 +7,7 @@ import { Emitter } from "../src/base/emitter.ts";
 import { PagefoldError, throwIfAborted } from "../src/base/errors.ts";
 import { systemRuntime } from "../src/base/runtime.ts";
 import type { VolumeFigures } from "../src/inspect/inspection.ts";
+import type { DatabaseDiff } from "./btree/database-diff.ts";
 import { type Connected, type ConnectOptions, connect, type DatabaseStore } from "./connect.ts";
 import { DatabaseAt, DatabaseTransaction, type InspectCallOptions } from "./database-parts.ts";
 import {
@@ -18,6 +19,7 @@ import {
   type SqlRow,
 } from "./executor.ts";
 import type {
+  LogPoint,
   LogReply,
   PushReply,
   SessionCalls,
@@ -54,6 +56,16 @@ export interface PushOptions extends CallOptions {
 export interface PushResult extends PushReply {
   /** How often the changes were made again, where `onDiverged` is a function. */
   readonly replays: number;
+}
+
+export interface LogCallOptions extends CallOptions {
+  /** Commits from this LSN or time on, and up to this one. */
+  readonly since?: number | Date;
+  readonly until?: number | Date;
+  /** Commits that touched this page of the volume; see `Volume.log`. */
+  readonly page?: number;
+  /** So many at most; default 100. */
+  readonly limit?: number;
 }
 
 /** Losing the race so often means that something else is wrong. */
@@ -115,8 +127,7 @@ export class Database extends SqlExecutor {
    * done. @throws `not_found`
    */
   async at(lsnOrTime: number | Date, options: CallOptions = {}): Promise<DatabaseAt> {
-    const which = typeof lsnOrTime === "number" ? { lsn: lsnOrTime } : { time: lsnOrTime.getTime() };
-    const { view, lsn } = await this.call("view", which, options.signal);
+    const { view, lsn } = await this.call("view", pointOf(lsnOrTime), options.signal);
     return new DatabaseAt(this.#parts(), view, lsn);
   }
 
@@ -244,9 +255,32 @@ export class Database extends SqlExecutor {
     return this.call("verify", {}, options.signal);
   }
 
-  /** The remote log, newest first. @param options.limit default 100 */
-  log(options: CallOptions & { readonly limit?: number } = {}): Promise<readonly LogReply[]> {
-    return this.call("log", { limit: options.limit ?? 100 }, options.signal);
+  /** The remote log, newest first, or what is wanted of it. */
+  log(options: LogCallOptions = {}): Promise<readonly LogReply[]> {
+    const { since, until, page, limit = 100, signal } = options;
+    const request = {
+      limit,
+      ...(since === undefined ? {} : { since: pointOf(since) }),
+      ...(until === undefined ? {} : { until: pointOf(until) }),
+      ...(page === undefined ? {} : { page }),
+    };
+    return this.call("log", request, signal);
+  }
+
+  /**
+   * What changed between two points of the remote log, LSNs (0: nothing yet) or times, in either order: pages, and the tables and indexes that they belong
+   * to. Fetches inner pages of the trees, and what it must of the changed ones.
+   * @param options.exact leaves out pages that were written with the bytes that they had
+   * @param options.thorough reads the whole database, if need be, to tell whose large rows were overwritten in place
+   * @throws `not_found` for a point that this side has not seen (`pull`)
+   */
+  diff(
+    from: number | Date,
+    to: number | Date,
+    options: CallOptions & { readonly exact?: boolean; readonly thorough?: boolean } = {},
+  ): Promise<DatabaseDiff> {
+    const { exact = false, thorough = false, signal } = options;
+    return this.call("diff", { from: pointOf(from), to: pointOf(to), exact, thorough }, signal);
   }
 
   /** Where this side and the remote stand as of the last fetch, and what it has cost so far. No request. */
@@ -336,4 +370,8 @@ export class Database extends SqlExecutor {
       measured: (work) => this.measured(work),
     };
   }
+}
+
+function pointOf(point: number | Date): LogPoint {
+  return typeof point === "number" ? { lsn: point } : { time: point.getTime() };
 }

@@ -8,11 +8,13 @@ export {
 } from "./bridge/bridge.ts";
 export { JspiBridge } from "./bridge/jspi.ts";
 export { type SyncRequest, SyncXhrBridge, type SyncXhrBridgeOptions } from "./bridge/sync-xhr.ts";
+export type { DatabaseDiff, ObjectDiff } from "./btree/database-diff.ts";
 export type { DatabaseStore } from "./connect.ts";
 export type {
   DatabaseEvents,
   DatabaseOptions,
   DatabaseStatus,
+  LogCallOptions,
   PushOptions,
   PushResult,
   Replay,

@@ -4,6 +4,7 @@
  */
 import type { VolumeFigures } from "../../src/inspect/inspection.ts";
 import type { BridgeKind } from "../bridge/bridge.ts";
+import type { DatabaseDiff } from "../btree/database-diff.ts";
 import type { SqlRows, StatementResult } from "../sqlite/connection.ts";
 import type { SqlParameters } from "../sqlite/values.ts";
 
@@ -96,6 +97,9 @@ export interface LogReply {
   readonly hash: string;
 }
 
+/** A point of the log: a commit, or the newest one at a time (milliseconds since 1970). */
+export type LogPoint = { readonly lsn: number } | { readonly time: number };
+
 /** Which of the session's connections: its own, that of an open transaction, or one on a past state. */
 export interface Where {
   readonly transaction?: number;
@@ -123,10 +127,7 @@ export interface SessionCalls {
   cursor: Call<Sql & Where, { readonly cursor: number }>;
   next: Call<{ readonly cursor: number; readonly rows: number }, SqlRows & { readonly done: boolean }>;
   closeCursor: Call<{ readonly cursor: number }, undefined>;
-  view: Call<
-    { readonly lsn?: number; readonly time?: number },
-    { readonly view: number; readonly lsn: number }
-  >;
+  view: Call<LogPoint, { readonly view: number; readonly lsn: number }>;
   closeView: Call<{ readonly view: number }, undefined>;
   live: Call<Sql, { readonly live: number }>;
   /** Answers when there is a result that differs from the last one. */
@@ -149,7 +150,24 @@ export interface SessionCalls {
   fork: Call<{ readonly tag: string; readonly localCommits: "move" | "leave" }, { readonly volume: string }>;
   hydrate: Call<object, { readonly pages: number; readonly fetchedPages: number }>;
   verify: Call<object, { readonly lsn: number; readonly commits: number; readonly pages: number }>;
-  log: Call<{ readonly limit: number }, readonly LogReply[]>;
+  log: Call<
+    {
+      readonly limit: number;
+      readonly since?: LogPoint;
+      readonly until?: LogPoint;
+      readonly page?: number;
+    },
+    readonly LogReply[]
+  >;
+  diff: Call<
+    {
+      readonly from: LogPoint;
+      readonly to: LogPoint;
+      readonly exact: boolean;
+      readonly thorough: boolean;
+    },
+    DatabaseDiff
+  >;
   close: Call<object, undefined>;
 }
 

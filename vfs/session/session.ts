@@ -334,13 +334,11 @@ export class Session {
   }
 
   async #openView(
-    { lsn, time }: SessionCalls["view"]["request"],
+    point: SessionCalls["view"]["request"],
     { signal }: CallContext,
   ): Promise<SessionCalls["view"]["reply"]> {
-    const snapshot = await this.#volume.at(
-      lsn ?? new Date(time ?? 0),
-      signal === undefined ? {} : { signal },
-    );
+    const at = "lsn" in point ? point.lsn : new Date(point.time);
+    const snapshot = await this.#volume.at(at, signal === undefined ? {} : { signal });
     const view = this.#nextView++;
     const fileName = `.view-${view}`;
     this.#files.set(fileName, fixedView(snapshot));

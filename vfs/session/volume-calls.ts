@@ -2,7 +2,8 @@
 import { isPagefoldError } from "../../src/base/errors.ts";
 import type { PageStore } from "../../src/store/page-store.ts";
 import type { Volume } from "../../src/store/volume.ts";
-import type { LogReply, PushReply, SessionCalls } from "./protocol.ts";
+import { diffDatabase } from "../btree/database-diff.ts";
+import type { LogPoint, LogReply, PushReply, SessionCalls } from "./protocol.ts";
 import type { VolumeCallKind } from "./volume-call-kinds.ts";
 
 export interface VolumeCallContext {
@@ -45,15 +46,20 @@ export const volumeCalls: Handlers = {
     });
     return { lsn, commits, pages };
   },
-  log: async ({ volume, signal }, { limit }) => {
+  log: async ({ volume, signal }, { since, until, ...which }) => {
     const entries: LogReply[] = [];
-    if (limit === 0) return entries;
-    for await (const { lsn, time, pages, pageCount, bytes, hash } of volume.log(optional(signal))) {
+    const options = {
+      ...which,
+      ...(since === undefined ? {} : { since: pointOf(since) }),
+      ...(until === undefined ? {} : { until: pointOf(until) }),
+      ...optional(signal),
+    };
+    for await (const { lsn, time, pages, pageCount, bytes, hash } of volume.log(options))
       entries.push({ lsn, time, pages, pageCount, bytes, hash });
-      if (entries.length >= limit) break;
-    }
     return entries;
   },
+  diff: ({ volume, signal }, { from, to, ...options }) =>
+    diffDatabase(volume, pointOf(from), pointOf(to), { ...options, ...optional(signal) }),
 };
 
 /** A push, and what becomes of local commits whose push another writer has won. */
@@ -94,6 +100,11 @@ async function pullIfPossible(volume: Volume, options: { readonly signal?: Abort
     if (!isPagefoldError(error, "unavailable", "aborted", "diverged")) throw error;
     return volume.status().lsn;
   }
+}
+
+/** As the engine takes it. */
+function pointOf(point: LogPoint): number | Date {
+  return "lsn" in point ? point.lsn : new Date(point.time);
 }
 
 function optional(signal: AbortSignal | undefined): { readonly signal?: AbortSignal } {

@@ -16,7 +16,7 @@ type Reply<K extends CallKind> = SessionCalls[K]["reply"];
 
 /** Nothing is changed by these, or what they open is gone with its session: they may be run once more. */
 const HARMLESS: ReadonlySet<CallKind> = new Set<CallKind>(
-  "status fetch hydrate verify log inspect begin cursor view live follow".split(" ") as CallKind[],
+  "status fetch hydrate verify log diff inspect begin cursor view live follow".split(" ") as CallKind[],
 );
 
 export class TabClient implements SessionClient {
