@@ -18,8 +18,9 @@
  *  12 plan     handle, tag, manifest of a fork                     a fork of the volume was begun, or given up
  *  13 fork     handles of parent and fork, sequence, manifest      a fork was made, which takes local commits over
  *  14 shares   handle, LSNs and handles                            whose cached pages a fork reads
+ *  15 base     handle, newest header, who wrote every page         where the replica stands, as a whole
  *
- * The payloads of the last three are in fork-records.ts.
+ * The payloads of 12 to 14 are in fork-records.ts, that of 15 in base-record.ts.
  */
 import type { Hash, Lsn, PageCount, TimeMs } from "../base/brand.ts";
 import { PagefoldError } from "../base/errors.ts";
@@ -42,6 +43,7 @@ export const RecordType = {
   plan: 12,
   fork: 13,
   shares: 14,
+  base: 15,
 } as const;
 
 export interface VolumeRecord {

@@ -2,7 +2,7 @@
  * Everything that replication of one volume works with. Components, not settings; made by the store façade, handed to every verb
  * of this folder. Mutable are only the replica's state and what was learned last of the remote.
  */
-import type { Lsn } from "../base/brand.ts";
+import type { Hash, Lsn } from "../base/brand.ts";
 import type { Recorder } from "../base/recorder.ts";
 import type { Runtime } from "../base/runtime.ts";
 import type { Semaphore } from "../base/semaphore.ts";
@@ -14,7 +14,9 @@ import type { BundledStore } from "../remote/bundled-store.ts";
 import type { ChainStep } from "../volume/remote-state.ts";
 import type { Replica } from "../volume/replica.ts";
 import type { ReplicaLog } from "../volume/replica-log.ts";
+import type { BuiltState, StateSource } from "./build-state.ts";
 import type { FramePlanContext } from "./commit-lookup.ts";
+import type { FinishedCommit } from "./commit-writer.ts";
 import type { Fetcher } from "./fetcher.ts";
 
 export interface CommitEvent {
@@ -23,6 +25,13 @@ export interface CommitEvent {
   readonly lsn: Lsn;
   readonly where: "local" | "remote";
   readonly changedPages: number;
+}
+
+/** The way to the newest remote commit: steps from the replica's base, or, where there are none from there, the whole state. */
+export interface LearnedRemote {
+  readonly lsn: Lsn;
+  readonly steps: readonly ChainStep[];
+  readonly built?: BuiltState | undefined;
 }
 
 export interface ReplicaContext {
@@ -45,10 +54,27 @@ export interface ReplicaContext {
   readonly moves: Semaphore;
   /** One writer of the volume at a time, fair. */
   readonly writers: Semaphore;
-  /** The newest remote commit that was learned of, and the way there from the replica's base. */
-  learned: { readonly lsn: Lsn; readonly steps: readonly ChainStep[] } | undefined;
+  /** The newest remote commit that was learned of, and the way there. */
+  learned: LearnedRemote | undefined;
   /** Whether the remote was seen to hold the very commit that the replica stands on. */
   confirmed: boolean;
+  /** The newest checkpoint that is known, and may be relied on: the next commit names it. */
+  checkpoint?: { readonly lsn: Lsn; readonly hash: Hash };
+  /** What is under way in the background after a push: it must have ended before the store is closed. */
+  background?: { readonly done: Promise<void>; abort(): void };
   onCommit(event: CommitEvent): void;
+  /** After a push was acknowledged. */
+  onPushed?(commit: FinishedCommit): void;
   onStatus(): void;
+}
+
+/** What building older states of the volume needs. */
+export function sourceOf({ replica, codecs, remote, fetcher }: ReplicaContext): StateSource {
+  return {
+    directory: replica.directory,
+    codecs,
+    remote,
+    originHash: replica.originHash,
+    run: (plan, signal) => fetcher.run(plan, signal),
+  };
 }

@@ -4,19 +4,25 @@
  */
 import { assert } from "../base/assert.ts";
 import type { Lsn, PageCount } from "../base/brand.ts";
-import { PagefoldError } from "../base/errors.ts";
+import { isPagefoldError, PagefoldError } from "../base/errors.ts";
 import { forkPoint } from "../format/model.ts";
-import type { ChainStep } from "../volume/remote-state.ts";
+import type { ChainStep, RemoteState } from "../volume/remote-state.ts";
 import { shapeOf } from "../volume/replica.ts";
+import { buildState } from "./build-state.ts";
 import { fetchChain } from "./chain-fetch.ts";
 import { confirmBase, lostHistory } from "./confirm.ts";
-import type { ReplicaContext } from "./context.ts";
+import { type LearnedRemote, type ReplicaContext, sourceOf } from "./context.ts";
+import { learnListedFloor, newestFloorOf } from "./floor.ts";
 import { findHead } from "./head.ts";
 import { nextStep, type Verb, type VerbStep } from "./verb-machine.ts";
 
 type Options = { readonly signal?: AbortSignal };
 /** `head`: the newest commit, where the caller has just asked for it. */
-type PullOptions = Options & { readonly head?: Lsn };
+type PullOptions = Options & {
+  readonly head?: Lsn;
+  /** The number of the newest floor that a listing showed, where the volume is new here. */
+  readonly floor?: number;
+};
 
 export interface FetchResult {
   /** The newest remote commit. */
@@ -155,33 +161,49 @@ async function learn(context: ReplicaContext, options: PullOptions): Promise<Lsn
     await confirmBase(context, options);
     context.learned = { lsn: head, steps: [] };
   } else if (context.learned?.lsn !== head || stale(context)) {
-    const steps = await wayTo(context, head, options);
+    const way = await wayTo(context, head, options);
     context.confirmed = true;
-    context.learned = { lsn: head, steps };
+    context.learned = { lsn: head, ...way };
   }
   context.onStatus();
   return head;
 }
 
-/** The way from the base to the newest commit; that of a fork which is new here must lead through the commit that its manifest names. */
-async function wayTo(context: ReplicaContext, head: Lsn, options: PullOptions): Promise<ChainStep[]> {
+/**
+ * The way from the base to the newest commit. Where this side has nothing yet, or commits behind its base were collected, the newest state as a whole:
+ * a replica's pages stay good, as they are known by who wrote them.
+ */
+async function wayTo(
+  context: ReplicaContext,
+  head: Lsn,
+  options: PullOptions,
+): Promise<Omit<LearnedRemote, "lsn">> {
   const { replica, remote, codecs } = context;
   const { manifest, directory, state } = replica;
-  const known = { store: remote, directory, codecs, signal: options.signal };
-  const fork = { lsn: forkPoint(manifest), hash: manifest.forkHash };
-  const to = { lsn: head };
-  if (state.base.lsn >= fork.lsn) return fetchChain({ ...known, from: state.base, to });
-  const [shared, own] = await Promise.all([
-    fetchChain({ ...known, from: state.base, to: fork }),
-    fetchChain({ ...known, from: fork, to }),
-  ]);
-  return [...shared, ...own];
+  const { base } = state;
+  const { signal } = options;
+  const source = sourceOf(context);
+  if (base.lsn < Math.max(1, forkPoint(manifest))) {
+    if (options.floor !== undefined)
+      await learnListedFloor(source, manifest.volume, options.floor, { signal });
+    return { steps: [], built: await buildState(source, head, { signal }) };
+  }
+  try {
+    const known = { store: remote, directory, codecs, signal };
+    return { steps: await fetchChain({ ...known, from: base, to: { lsn: head } }) };
+  } catch (error) {
+    if (!isPagefoldError(error, "not_found")) throw error;
+    const floor = await newestFloorOf(source, manifest.volume, { signal });
+    if (floor === undefined || floor.lsn <= base.lsn) throw error;
+    return { steps: [], built: await buildState(source, head, { signal }) };
+  }
 }
 
 /** What was learned starts at another base than the replica's. */
-function stale(context: ReplicaContext): boolean {
-  const first = context.learned?.steps[0];
-  return first === undefined || first.from !== context.replica.state.base.lsn;
+function stale({ learned, replica }: ReplicaContext): boolean {
+  if (learned?.built !== undefined) return false;
+  const first = learned?.steps[0];
+  return first === undefined || first.from !== replica.state.base.lsn;
 }
 
 /** Moves along what was learned; needs the caller to hold `moves` and `writers`. */
@@ -189,15 +211,32 @@ function moveTo(context: ReplicaContext): PullResult {
   const { replica, log, learned } = context;
   const from = replica.state.base.lsn;
   assert(learned !== undefined, "moving before anything was learned");
-  const changedPages = learned.steps.reduce(
-    (sum, step) =>
-      sum + step.rollups.reduce((s, r) => s + r.writers.reduce((t, w) => t + w.pages.size, 0), 0),
-    0,
-  );
-  log.sync(replica, learned.steps);
+  const { steps, built } = learned;
+  const before = replica.state.base;
+  if (built?.header !== undefined) log.rebase(replica, built.state, built.header);
+  else log.sync(replica, steps);
+  const changedPages = built === undefined ? pagesIn(steps) : differing(before, built.state);
   context.learned = { lsn: learned.lsn, steps: [] };
   context.onStatus();
   return { from, to: learned.lsn, changedPages };
+}
+
+function pagesIn(steps: readonly ChainStep[]): number {
+  let pages = 0;
+  for (const { rollups } of steps)
+    for (const { writers } of rollups) for (const writer of writers) pages += writer.pages.size;
+  return pages;
+}
+
+/** Pages that another commit wrote last, or that are there in one state only. O(runs) */
+function differing(before: RemoteState, after: RemoteState): number {
+  let pages = 0;
+  for (const run of after.table.runs(1, Math.max(before.pageCount, after.pageCount))) {
+    for (const old of before.table.runs(run.first, run.last)) {
+      if (old.value !== run.value) pages += old.last - old.first + 1;
+    }
+  }
+  return pages;
 }
 
 function divergedError(context: ReplicaContext): PagefoldError {

@@ -5,12 +5,14 @@
 import type { Hash, Lsn, VolumeId } from "../base/brand.ts";
 import { concatBytes } from "../format/bytes.ts";
 import { decodeCheckpoint } from "../format/checkpoint-codec.ts";
+import type { Codecs } from "../format/codecs.ts";
 import { decodeFloor } from "../format/floor-codec.ts";
 import { checkpointKey, floorKey, floorPrefix } from "../format/keys.ts";
 import type { Floor } from "../format/model.ts";
 import { newestByProbing } from "../remote/newest-by-probing.ts";
+import type { ObjectStore } from "../remote/object-store.ts";
 import { newestListed, type Series } from "../remote/series.ts";
-import type { NamedCheckpoint } from "../volume/commit-directory.ts";
+import type { CommitDirectory, NamedCheckpoint } from "../volume/commit-directory.ts";
 import type { FetchPlan } from "../volume/fetch-plan.ts";
 import type { LoadedCheckpoint } from "../volume/loaded-checkpoint.ts";
 import type { FramePlanContext } from "./commit-lookup.ts";
@@ -31,16 +33,35 @@ export const floorSeries = (volume: VolumeId): Series => ({
 
 /** The newest floor of the volume: one request where it has not moved since it was last asked for. */
 export function newestFloor(context: ReplicaContext, options: Options = {}): Promise<Floor | undefined> {
-  return newestFloorOf(context, context.replica.manifest.volume, options);
+  const { directory, manifest } = context.replica;
+  const { remote, codecs } = context;
+  return newestFloorOf({ directory, remote, codecs }, manifest.volume, options);
+}
+
+export interface FloorSource {
+  readonly directory: CommitDirectory;
+  readonly remote: ObjectStore;
+  readonly codecs: Codecs;
+}
+
+/** The floor that a listing showed when a volume was opened: so far no other is known. */
+export async function learnListedFloor(
+  { directory, remote, codecs }: FloorSource,
+  volume: VolumeId,
+  n: number,
+  { signal }: Options = {},
+): Promise<void> {
+  if (n <= (directory.floorNumber(volume) ?? 0)) return;
+  const bytes = await remote.get(floorKey(volume, n), signal === undefined ? {} : { signal });
+  if (bytes !== undefined) directory.learnFloor(decodeFloor(bytes, codecs.hash, { volume, n }));
 }
 
 /** The newest floor of the volume or of one of its ancestors. */
 export async function newestFloorOf(
-  { replica, remote, codecs }: ReplicaContext,
+  { directory, remote, codecs }: FloorSource,
   volume: VolumeId,
   { signal }: Options = {},
 ): Promise<Floor | undefined> {
-  const { directory } = replica;
   const options = signal === undefined ? {} : { signal };
   const values = new Map<number, Uint8Array>();
   const has = async (n: number): Promise<boolean> => {

@@ -45,7 +45,7 @@ export function* locatePages(
 ): FetchPlan<LocatedPages> {
   const placed = new Placed(context);
   const rest = placed.take(wanted);
-  if (rest.length === 0) return { segments: placed.segments(), zeroed: [] };
+  if (rest.length === 0) return { segments: placed.segments(), zeroed: placed.zeroed };
   const { directory } = context;
   // A commit that nothing names by its hash proves nothing.
   const provable = rest.filter(
@@ -60,9 +60,12 @@ export function* locatePages(
       ...placed.segments(),
       ...found.flatMap(({ lsn, pages }) => segmentsOf(context, commits.get(lsn)!, pages)),
     ],
-    zeroed: found
-      .map(({ lsn, pages }) => ({ lsn, pages: pages.intersect(commits.get(lsn)!.header.zeroed) }))
-      .filter(({ pages }) => !pages.isEmpty),
+    zeroed: [
+      ...placed.zeroed,
+      ...found
+        .map(({ lsn, pages }) => ({ lsn, pages: pages.intersect(commits.get(lsn)!.header.zeroed) }))
+        .filter(({ pages }) => !pages.isEmpty),
+    ],
   };
 }
 
@@ -74,6 +77,8 @@ function* lsnsOf(wanted: readonly WantedPages[]): IterableIterator<Lsn> {
 class Placed {
   readonly #context: FramePlanContext;
   readonly #found = new Map<string, { readonly source: SegmentSource; readonly pages: PageIdx[] }>();
+  /** Pages that need no place, as a checkpoint with all places says. */
+  readonly zeroed: WantedPages[] = [];
 
   constructor(context: FramePlanContext) {
     this.#context = context;
@@ -81,12 +86,15 @@ class Placed {
 
   /** Takes the pages that are placed, and answers the others. */
   take(wanted: readonly WantedPages[]): WantedPages[] {
-    const loaded = [...this.#context.directory.checkpoints()];
+    const { directory } = this.#context;
+    const loaded = [...directory.checkpoints()];
     if (loaded.length === 0) return [...wanted];
     const rest: WantedPages[] = [];
     for (const { lsn, pages } of wanted) {
       const candidates = loaded.filter((each) => each.lsn >= lsn);
+      const owner = directory.volumeOf(lsn);
       const others = new PageSetBuilder();
+      const zeros = new PageSetBuilder();
       for (const page of pages) {
         let source: SegmentSource | undefined;
         for (const each of candidates) {
@@ -95,9 +103,13 @@ class Placed {
           source = sourceInCheckpoint(each, segment);
           break;
         }
-        if (source === undefined) others.add(page);
-        else this.#add(source, page);
+        if (source !== undefined) this.#add(source, page);
+        else if (candidates.some((each) => each.isZero(page, lsn, each.checkpoint.volume === owner)))
+          zeros.add(page);
+        else others.add(page);
       }
+      const zeroed = zeros.build();
+      if (!zeroed.isEmpty) this.zeroed.push({ lsn, pages: zeroed });
       const left = others.build();
       if (!left.isEmpty) rest.push({ lsn, pages: left });
     }

@@ -2,18 +2,27 @@
  * Older states of a volume: the state at an LSN (verified against the replica's own place in the log), the log itself, newest first,
  * and verification of everything that a state consists of.
  */
-import type { Hash, Lsn, PageCount, StateChecksum, TimeMs } from "../base/brand.ts";
-import { PagefoldError, throwIfAborted } from "../base/errors.ts";
+import {
+  type Hash,
+  LSN_ZERO,
+  type Lsn,
+  type PageCount,
+  type StateChecksum,
+  type TimeMs,
+} from "../base/brand.ts";
+import { isPagefoldError, PagefoldError, throwIfAborted } from "../base/errors.ts";
 import { StateChecksumSum } from "../format/checksum.ts";
 import type { DecodedCommit } from "../format/commit-codec.ts";
 import { restoredPages, touchedPageCount } from "../format/commit-pages.ts";
 import type { PageSet } from "../format/page-set.ts";
-import { advance, emptyState, hashOf, type RemoteState } from "../volume/remote-state.ts";
+import { hashOf, type RemoteState } from "../volume/remote-state.ts";
+import { buildState } from "./build-state.ts";
 import { bulkRead } from "./bulk.ts";
 import { fetchChain } from "./chain-fetch.ts";
 import { loadCommits, proveCommit } from "./commit-lookup.ts";
-import type { ReplicaContext } from "./context.ts";
+import { type ReplicaContext, sourceOf } from "./context.ts";
 import { digestsOf } from "./digests.ts";
+import { newestFloorOf } from "./floor.ts";
 import { checkState } from "./hydrate.ts";
 
 type Options = { readonly signal?: AbortSignal };
@@ -67,29 +76,39 @@ export async function stateOf(
       details: { volume, lsn },
     });
   }
-  const start = emptyState(replica.originHash, replica.manifest.createdAt);
   if (lsn === base.lsn) return base;
-  if (lsn === 0) return start;
   const at = lsn as Lsn;
-  const fetching = { store: remote, directory: replica.directory, codecs, signal: options.signal };
-  // Both stretches at once: down from what is known proves the hash, up from the manifest gives the state.
-  const [above, below] = await Promise.all([
-    fetchChain({ ...fetching, from: { lsn: at }, to: base }),
-    fetchChain({ ...fetching, from: start, to: { lsn: at } }),
-  ]);
-  const lowest = above[0]!;
-  const named = lowest.commit.header.jumpHashes[lowest.rollups.length - 1];
-  const state = advance(start, below);
-  if (named !== state.hash) {
-    throw new PagefoldError(
-      "corrupt",
-      `commit ${lsn} of volume ${volume} is not the one that later commits name`,
-      {
-        details: { volume, lsn },
-      },
-    );
+  const source = sourceOf(context);
+  const hash = at === LSN_ZERO ? undefined : await hashBelow(context, at, options);
+  return (await buildState(source, at, { hash, ...options })).state;
+}
+
+/**
+ * The hash of an older commit, proven down from where the replica stands; its header is learned with it. Undefined where commits on the way were
+ * collected: then the floor's word counts.
+ */
+async function hashBelow(context: ReplicaContext, lsn: Lsn, { signal }: Options): Promise<Hash | undefined> {
+  const { replica, remote, codecs, fetcher, frames } = context;
+  const { directory } = replica;
+  const { base } = replica.state;
+  const known = directory.floor(directory.volumeOf(lsn));
+  if (known !== undefined && known.lsn > lsn) return undefined;
+  try {
+    const [above, commits] = await Promise.all([
+      fetchChain({ store: remote, directory, codecs, signal, from: { lsn }, to: base }),
+      fetcher.run(loadCommits(frames, [lsn], { mayBeGone: true }), signal),
+    ]);
+    const lowest = above[0]!;
+    const hash = lowest.commit.header.jumpHashes[lowest.rollups.length - 1]!;
+    const commit = commits.get(lsn);
+    if (commit !== undefined) proveCommit(frames, commit, hash);
+    return hash;
+  } catch (error) {
+    if (!isPagefoldError(error, "not_found")) throw error;
+    const floor = await newestFloorOf(sourceOf(context), directory.volumeOf(lsn), { signal });
+    if (floor === undefined || floor.lsn <= lsn) throw error;
+    return undefined;
   }
-  return state;
 }
 
 /** How many headers are fetched together when the log is walked. */

@@ -35,11 +35,13 @@ import { MemoryBlockFileSystem } from "../local/memory-block-file.ts";
 import { PageCache } from "../local/page-cache.ts";
 import { BundledStore } from "../remote/bundled-store.ts";
 import type { ObjectStore } from "../remote/object-store.ts";
+import { newestListed } from "../remote/series.ts";
 import { withMetrics } from "../remote/with-metrics.ts";
 import { withRetry } from "../remote/with-retry.ts";
 import type { ReplicaContext } from "../replicate/context.ts";
 import { pull, statusOf } from "../replicate/fetch.ts";
 import { Fetcher } from "../replicate/fetcher.ts";
+import { floorSeries } from "../replicate/floor.ts";
 import { findHead } from "../replicate/head.ts";
 import { noReadAhead, ReadAhead } from "../replicate/read-ahead.ts";
 import { CachingSupply } from "../replicate/supply.ts";
@@ -358,7 +360,10 @@ export class PageStore {
     if (this.#closed) return;
     this.#closed = true;
     for (const volume of this.#volumes.values()) (await volume).markClosed();
+    const background = [...this.#contexts.values()].flatMap((context) => context.background ?? []);
+    for (const { abort } of background) abort();
     try {
+      await Promise.all(background.map(({ done }) => done));
       for (const cache of this.#caches.values()) await (await cache).close();
       await this.#log.close();
       await this.#remote.close();
@@ -386,9 +391,11 @@ export class PageStore {
   }
 
   async #clone(id: VolumeId, options: Options): Promise<Replica> {
-    const [bytes, found] = await Promise.all([
+    const list = this.#remote.capabilities.list;
+    const [bytes, found, floor] = await Promise.all([
       this.#remote.get(manifestKey(id), options),
       findHead(this.#remote, id, { known: LSN_ZERO, forkPoint: LSN_ZERO }, options),
+      list ? newestListed(this.#remote, floorSeries(id), options) : 0,
     ]);
     if (bytes === undefined) {
       throw new PagefoldError(
@@ -400,7 +407,6 @@ export class PageStore {
       );
     }
     const point = followable(bytes, id, this.#codecs);
-    const list = this.#remote.capabilities.list;
     // Of a fork whose commits cannot be listed, the search must begin at the fork point.
     const search = { known: point, forkPoint: point };
     const head = found > point || list ? found : await findHead(this.#remote, id, search, options);
@@ -415,7 +421,7 @@ export class PageStore {
     }
     replica ??= this.#log.addVolume(bytes);
     await this.#openReplica(replica);
-    await pull(this.#contexts.get(replica)!, { ...options, head: Math.max(head, point) as Lsn });
+    await pull(this.#contexts.get(replica)!, { ...options, floor, head: Math.max(head, point) as Lsn });
     return replica;
   }
 
@@ -463,6 +469,10 @@ export class PageStore {
       learned: undefined,
       confirmed: false,
       onCommit: (event) => events.emit("commit", event),
+      onPushed: (commit) =>
+        void withVerbs(async ({ checkpointAfterPush }) =>
+          checkpointAfterPush(context, settings.checkpointEvery, commit),
+        ),
       onStatus: () => {
         if (!events.hears("status")) return;
         events.emit("status", { ...statusOf(context), residentPages: residentPages(cache, replica) });

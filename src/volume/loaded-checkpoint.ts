@@ -1,7 +1,8 @@
 /** A checkpoint made ready for looking pages up: who wrote each last, and which segment holds it. Immutable. */
 import type { Lsn } from "../base/brand.ts";
 import type { DecodedCheckpoint } from "../format/checkpoint-codec.ts";
-import type { PlacedSegment } from "../format/model.ts";
+import { PLACES_ALL, PLACES_OWN } from "../format/limits.ts";
+import type { Checkpoint, PlacedSegment } from "../format/model.ts";
 import { PageTable } from "./page-table.ts";
 
 export class LoadedCheckpoint {
@@ -32,6 +33,15 @@ export class LoadedCheckpoint {
     return this.table.lookup(page) === lsn ? this.#segment(page) : undefined;
   }
 
+  /**
+   * Whether what `lsn` wrote to `page` is zeros, and that is why it has no place.
+   * @param own the commit is of the checkpoint's own volume, not of an ancestor of it
+   */
+  isZero(page: number, lsn: Lsn, own: boolean): boolean {
+    if (!placesAllOf(this.checkpoint, own) || this.table.lookup(page) !== lsn) return false;
+    return this.#segment(page) === undefined;
+  }
+
   /** Whose bytes of `page` a segment holds, where that is known; else 0: an older version that nobody reads there. */
   versionIn(segment: PlacedSegment, page: number): Lsn {
     return (this.#segment(page) === segment ? this.table.lookup(page) : 0) as Lsn;
@@ -40,4 +50,9 @@ export class LoadedCheckpoint {
   #segment(page: number): PlacedSegment | undefined {
     return this.checkpoint.segments[this.#places.lookup(page) - 1];
   }
+}
+
+/** Whether every page that such a commit wrote, and that is not all zeros, has a place. */
+export function placesAllOf({ features }: Checkpoint, own: boolean): boolean {
+  return (features.compatible & (own ? PLACES_OWN | PLACES_ALL : PLACES_ALL)) !== 0;
 }

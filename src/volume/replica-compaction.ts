@@ -3,19 +3,18 @@
  * committed, is left behind.
  */
 import type { Lsn } from "../base/brand.ts";
-import { encodeRollup } from "../format/rollup-codec.ts";
+import { type BaseRecord, encodeBaseRecord } from "../local/base-record.ts";
 import { encodePlanRecord, encodeSharesRecord } from "../local/fork-records.ts";
 import type { RecordRef } from "../local/record-log.ts";
 import {
   encodeIntentRecord,
   encodeSpillRecord,
-  encodeSyncRecord,
   encodeTagRecord,
   encodeVolumeRecord,
   RecordType,
-  type SyncRecord,
   setRecordHandle,
 } from "../local/replica-records.ts";
+import type { RemoteState } from "./remote-state.ts";
 import type { Replica, StoredBatch } from "./replica.ts";
 
 export type AppendRecord = (type: number, parts: readonly Uint8Array[]) => RecordRef;
@@ -47,7 +46,7 @@ export function writeLive(live: LiveRecords, append: AppendRecord): Map<StoredBa
     }
     for (const tag of replica.tags) append(RecordType.tag, [encodeTagRecord({ handle, tag })]);
     if (state.baseHeader !== undefined)
-      append(RecordType.sync, [encodeSyncRecord(wholeSync(replica, state.baseHeader))]);
+      append(RecordType.base, [encodeBaseRecord(baseRecord(replica, state.base, state.baseHeader))]);
     for (const commit of state.commits) {
       // All but the last were spilled; the last is the commit record itself. A fork's may still be its parent's records.
       for (const batch of commit.batches) {
@@ -78,17 +77,14 @@ export function writeLive(live: LiveRecords, append: AppendRecord): Map<StoredBa
   return moved;
 }
 
-/** The whole page table of a replica as one rollup from LSN 0. */
-function wholeSync(replica: Replica, header: Uint8Array): SyncRecord {
-  const { base } = replica.state;
+/** Where a replica stands, or is about to, as one record. */
+export function baseRecord(
+  { handle, directory }: Replica,
+  base: RemoteState,
+  header: Uint8Array,
+): BaseRecord {
   const writers = [...base.table.byValue(base.pageCount)]
     .sort(([a], [b]) => b - a)
-    .map(([lsn, pages]) => ({ lsn: lsn as Lsn, hash: replica.directory.hash(lsn as Lsn), pages }));
-  const rollup = { from: 0 as Lsn, to: base.lsn, lowestPageCount: base.pageCount, writers };
-  return {
-    handle: replica.handle,
-    whole: true,
-    header,
-    rollups: [{ from: rollup.from, to: rollup.to, bytes: encodeRollup(rollup) }],
-  };
+    .map(([lsn, pages]) => ({ lsn: lsn as Lsn, hash: directory.hash(lsn as Lsn), pages }));
+  return { handle, lsn: base.lsn, header, writers, checkpoints: [...directory.namedCheckpoints()] };
 }

@@ -10,6 +10,7 @@ import type { Runtime } from "../base/runtime.ts";
 import type { Codecs } from "../format/codecs.ts";
 import type { PageSet } from "../format/page-set.ts";
 import { encodeRollup } from "../format/rollup-codec.ts";
+import { encodeBaseRecord } from "../local/base-record.ts";
 import type { BlockFileSystem } from "../local/block-file.ts";
 import { encodeForkRecord, encodePlanRecord, type ForkPlan } from "../local/fork-records.ts";
 import { RecordLog, type RecordRef } from "../local/record-log.ts";
@@ -29,9 +30,9 @@ import {
   RecordType,
 } from "../local/replica-records.ts";
 import type { LocalCommits } from "./local-commits.ts";
-import { advance, type ChainStep } from "./remote-state.ts";
+import { advance, type ChainStep, hashOf, type RemoteState } from "./remote-state.ts";
 import type { LocalCommit, Replica, StoredBatch } from "./replica.ts";
-import { type BatchPlace, writeLive } from "./replica-compaction.ts";
+import { type BatchPlace, baseRecord, writeLive } from "./replica-compaction.ts";
 import { ReplicaTable } from "./replica-table.ts";
 
 export interface ReplicaLogOptions {
@@ -163,6 +164,16 @@ export class ReplicaLog {
     this.#append(RecordType.sync, [encodeSyncRecord(record)]);
     this.#log.flush();
     this.#table.move(replica, advance(replica.state.base, steps), last.stored);
+    this.#maybeCompact();
+  }
+
+  /** The replica stands on a state to which no steps lead from where it stood; it must have no local commits. */
+  rebase(replica: Replica, base: RemoteState, header: Uint8Array): void {
+    assert(replica.state.commits.length === 0, "moving a replica under its local commits");
+    replica.directory.learnHash(base.lsn, hashOf(base));
+    this.#append(RecordType.base, [encodeBaseRecord(baseRecord(replica, base, header))]);
+    this.#log.flush();
+    this.#table.move(replica, base, header);
     this.#maybeCompact();
   }
 

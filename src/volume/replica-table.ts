@@ -10,6 +10,7 @@ import type { Hasher } from "../format/hash.ts";
 import { bandInterval } from "../format/jumps.ts";
 import { PageSet } from "../format/page-set.ts";
 import { decodeRollup, rollupOfCommit } from "../format/rollup-codec.ts";
+import { type BaseRecord, decodeBaseRecord } from "../local/base-record.ts";
 import {
   decodeForkRecord,
   decodePlanRecord,
@@ -35,7 +36,8 @@ import {
   RecordType,
 } from "../local/replica-records.ts";
 import { newReplica } from "./new-replica.ts";
-import { advance, type ChainStep, emptyState, type RemoteState } from "./remote-state.ts";
+import { PageTable } from "./page-table.ts";
+import { advance, type ChainStep, emptyState, type RemoteState, stateAt } from "./remote-state.ts";
 import { type LocalCommit, overlay, type Replica, type StoredBatch } from "./replica.ts";
 
 export class ReplicaTable {
@@ -99,6 +101,9 @@ export class ReplicaTable {
       }
       case RecordType.sync:
         this.#replaySync(payload);
+        return;
+      case RecordType.base:
+        this.learnBase(decodeBaseRecord(payload));
         return;
       case RecordType.spill: {
         const { handle, transaction, batch } = decodeSpillRecord(payload);
@@ -187,6 +192,21 @@ export class ReplicaTable {
       { commit, stored: record.header, from: from.lsn, rollups: rollups.reverse() },
     ]);
     this.move(replica, base, record.header);
+  }
+
+  /** A replica stands somewhere, whatever it stood on before. */
+  learnBase({ handle, lsn, header, writers, checkpoints }: BaseRecord): void {
+    const replica = this.#replica(handle);
+    const { directory } = replica;
+    const commit = decodeCommit(header, this.#hash, { lsn });
+    directory.learnHash(lsn, commit.hash);
+    directory.learnWriters(writers);
+    directory.learn(commit);
+    for (const named of checkpoints) directory.nameCheckpoint(named);
+    const editor = PageTable.empty.edit();
+    for (const writer of writers) editor.assign(writer.pages, writer.lsn);
+    const table = editor.truncate(commit.header.pageCount).finish();
+    this.move(replica, stateAt(commit.header, commit.hash, table), header);
   }
 
   #replica(handle: number): Replica {
