@@ -38,7 +38,9 @@ export async function newestInSeries(
     return bytes !== undefined;
   };
   const start = known === 0 && store.capabilities.list ? await newestListed(store, series, options) : known;
-  const n = await newestByProbing(start, has);
+  // Most have not grown since: one round trip tells.
+  const [next] = await Promise.all([has(start + 1), start > 0 ? has(start) : false]);
+  const n = next ? await newestByProbing(start + 1, has) : start;
   if (n === 0) return undefined;
   // What was listed, or seen before, was not asked for yet.
   const bytes = values.get(n) ?? (await store.get(series.key(n), options));

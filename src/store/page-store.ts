@@ -51,7 +51,15 @@ import type { Replica } from "../volume/replica.ts";
 import { ReplicaLog } from "../volume/replica-log.ts";
 import { withVerbs } from "./load-verbs.ts";
 import { defaultSettings, type StoreSettings } from "./settings.ts";
-import { listTags, removeTag, resolveTag, setTag, type TagEntry } from "./tags.ts";
+import {
+  listTags,
+  removeTag,
+  resolveTag,
+  setTag,
+  type TagEntry,
+  type TagValueEntry,
+  tagHistory,
+} from "./tags.ts";
 import { type Options, Volume, type VolumeEvents } from "./volume.ts";
 
 /** Where local state lives; memory by default. */
@@ -245,21 +253,39 @@ export class PageStore {
     return resolveTag(this.#remote, this.#codecs, checkTagName(tag), signalOf(options));
   }
 
-  /** Gives a volume a new tag. @throws `conflict` when the tag names another volume */
-  async tag(tag: string, volume: VolumeId, options: Options = {}): Promise<void> {
+  /**
+   * Gives a volume a tag.
+   * @param options.move a tag that names another volume already names this one from now on: whatever it names (true), or if it names that volume
+   * @throws `conflict` when the tag names another volume, or somebody else has changed it meanwhile
+   */
+  async tag(
+    tag: string,
+    volume: VolumeId,
+    options: Options & { readonly move?: true | VolumeId } = {},
+  ): Promise<void> {
     this.#check();
     await this.probeWritable();
-    await setTag(this.#remote, this.#codecs, this.#runtime, tag, volume, undefined, signalOf(options));
+    const expected = options.move === true ? "anything" : options.move;
+    await setTag(this.#remote, this.#codecs, this.#runtime, tag, volume, expected, signalOf(options));
     const replica = this.#log.find(volume);
     if (replica !== undefined) this.#log.addTag(replica, tag);
   }
 
-  /** Makes a tag name nothing. What was opened by that name on this side stays open, and known by it. @throws `not_found` */
-  async untag(tag: string, options: Options = {}): Promise<void> {
+  /** What a tag of the remote has named, newest first, with the times; empty where there never was one. */
+  async tagHistory(tag: string, options: Options = {}): Promise<TagValueEntry[]> {
+    this.#check();
+    return tagHistory(this.#remote, this.#codecs, tag, signalOf(options));
+  }
+
+  /**
+   * Makes a tag name nothing. What was opened by that name on this side stays open, and known by it.
+   * @param options.expected what it must name; @throws `conflict` when it names something else, `not_found`
+   */
+  async untag(tag: string, options: Options & { readonly expected?: VolumeId } = {}): Promise<void> {
     this.#check();
     await this.probeWritable();
     const signal = signalOf(options);
-    if (await removeTag(this.#remote, this.#codecs, this.#runtime, tag, undefined, signal)) return;
+    if (await removeTag(this.#remote, this.#codecs, this.#runtime, tag, options.expected, signal)) return;
     throw await this.#unknownTag(tag, signal);
   }
 

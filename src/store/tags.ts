@@ -1,12 +1,12 @@
-/** Tags: names for volumes. A tag's values are objects created if absent, numbered from 1; the newest wins, history is free. */
+/** Tags: names for volumes. What a tag names is the newest value of a series, so changes are atomic, and what it named before is known. */
 import type { VolumeId } from "../base/brand.ts";
 import { PagefoldError } from "../base/errors.ts";
 import type { Runtime } from "../base/runtime.ts";
 import type { Codecs } from "../format/codecs.ts";
 import { checkTagName, parseTagKey, tagKey, tagPrefix, tagsPrefix } from "../format/keys.ts";
 import { decodeTag, encodeTag } from "../format/tag-codec.ts";
-import { newestByProbing } from "../remote/newest-by-probing.ts";
 import type { ObjectStore } from "../remote/object-store.ts";
+import { appendToSeries, newestInSeries, type Series, seriesHistory } from "../remote/series.ts";
 
 type Signal = { readonly signal?: AbortSignal };
 
@@ -17,10 +17,18 @@ export interface TagEntry {
   readonly time: number;
 }
 
-interface NewestTag {
+/** One of the values that a tag has had. */
+export interface TagValueEntry {
+  /** From 1 on. */
   readonly n: number;
+  /** What it named from then on; undefined: nothing. */
   readonly volume: VolumeId | undefined;
+  /** When it was given, milliseconds since 1970, by the clock of whoever did. */
+  readonly time: number;
 }
+
+/** What a tag must name before it is changed: a volume, nothing (undefined), or whatever it does. */
+export type ExpectedTag = VolumeId | undefined | "anything";
 
 /** The volume that a tag names now, or undefined. */
 export async function resolveTag(
@@ -33,8 +41,8 @@ export async function resolveTag(
 }
 
 /**
- * Makes `tag` name `volume`.
- * @param expected what it must name now (undefined: nothing); @throws `conflict` when it names something else
+ * Makes `tag` name `volume`. Of several who do so at once one is first, and the others are told.
+ * @param expected what it must name now; @throws `conflict` when it names something else, or another has changed it meanwhile
  */
 export async function setTag(
   store: ObjectStore,
@@ -42,23 +50,19 @@ export async function setTag(
   runtime: Runtime,
   tag: string,
   volume: VolumeId,
-  expected: VolumeId | undefined,
+  expected: ExpectedTag,
   options: Signal = {},
 ): Promise<void> {
   checkTagName(tag);
   const newest = await newestOf(store, codecs, tag, options);
   if (newest.volume === volume) return;
-  if (newest.volume !== expected) throw tagTaken(tag, newest.volume);
-  const bytes = encodeTag({ volume, time: runtime.now() }, codecs.hash);
-  const answer = await store.put(tagKey(tag, newest.n + 1), bytes, { ifAbsent: true, ...options });
-  if (answer === "created") return;
-  const winner = await newestOf(store, codecs, tag, options);
-  if (winner.volume !== volume) throw tagTaken(tag, winner.volume);
+  if (expected !== "anything" && newest.volume !== expected) throw tagTaken(tag, newest.volume);
+  await append(store, codecs, runtime, tag, { n: newest.n + 1, volume }, options);
 }
 
 /**
  * Makes `tag` name nothing. Answers false where it named nothing before.
- * @param expected what it must name now; @throws `conflict` when it names something else
+ * @param expected what it must name now, anything by default; @throws `conflict` when it names something else
  */
 export async function removeTag(
   store: ObjectStore,
@@ -72,12 +76,22 @@ export async function removeTag(
   const newest = await newestOf(store, codecs, tag, options);
   if (newest.volume === undefined) return false;
   if (expected !== undefined && newest.volume !== expected) throw tagTaken(tag, newest.volume);
-  const bytes = encodeTag({ volume: undefined, time: runtime.now() }, codecs.hash);
-  const answer = await store.put(tagKey(tag, newest.n + 1), bytes, { ifAbsent: true, ...options });
-  if (answer === "created") return true;
-  const winner = await newestOf(store, codecs, tag, options);
-  if (winner.volume !== undefined) throw tagTaken(tag, winner.volume);
+  await append(store, codecs, runtime, tag, { n: newest.n + 1, volume: undefined }, options);
   return true;
+}
+
+/** The values that a tag has had, newest first; none where there never was such a tag. */
+export async function tagHistory(
+  store: ObjectStore,
+  codecs: Codecs,
+  tag: string,
+  options: Signal = {},
+): Promise<TagValueEntry[]> {
+  const entries: TagValueEntry[] = [];
+  for await (const { n, bytes } of seriesHistory(store, tagSeries(checkTagName(tag)), options)) {
+    entries.push({ n, ...decodeTag(bytes, codecs.hash, { tag, key: tagKey(tag, n) }) });
+  }
+  return entries;
 }
 
 /** All tags in the order of their names. */
@@ -111,37 +125,33 @@ export async function listTags(
   return entries.filter((entry) => entry !== undefined);
 }
 
+const tagSeries = (tag: string): Series => ({ prefix: tagPrefix(tag), key: (n) => tagKey(tag, n) });
+
 async function newestOf(
   store: ObjectStore,
   codecs: Codecs,
   tag: string,
   options: Signal,
-): Promise<NewestTag> {
-  if (!store.capabilities.list) return probedNewestOf(store, codecs, tag, options);
-  const [entry] = await store.list(tagPrefix(tag), { limit: 1, ...options });
-  const n = entry === undefined ? undefined : parseTagKey(entry.key)?.n;
-  if (entry === undefined || n === undefined) return { n: 0, volume: undefined };
-  const bytes = await store.get(entry.key, options);
-  if (bytes === undefined) return { n, volume: undefined };
-  return { n, volume: decodeTag(bytes, codecs.hash, { tag, key: entry.key }).volume };
+): Promise<{ readonly n: number; readonly volume: VolumeId | undefined }> {
+  const newest = await newestInSeries(store, tagSeries(tag), 0, options);
+  if (newest === undefined) return { n: 0, volume: undefined };
+  const { n, bytes } = newest;
+  return { n, volume: decodeTag(bytes, codecs.hash, { tag, key: tagKey(tag, n) }).volume };
 }
 
-/** Values of a tag are small, and few: those that are probed are kept. */
-async function probedNewestOf(
+/** Whoever is first with a value wins; the same value by another is as good as one's own. */
+async function append(
   store: ObjectStore,
   codecs: Codecs,
+  runtime: Runtime,
   tag: string,
+  { n, volume }: { readonly n: number; readonly volume: VolumeId | undefined },
   options: Signal,
-): Promise<NewestTag> {
-  const values = new Map<number, Uint8Array>();
-  const n = await newestByProbing(0, async (number) => {
-    const bytes = await store.get(tagKey(tag, number), options);
-    if (bytes !== undefined) values.set(number, bytes);
-    return bytes !== undefined;
-  });
-  const bytes = values.get(n);
-  if (bytes === undefined) return { n: 0, volume: undefined };
-  return { n, volume: decodeTag(bytes, codecs.hash, { tag, key: tagKey(tag, n) }).volume };
+): Promise<void> {
+  const bytes = encodeTag({ volume, time: runtime.now() }, codecs.hash);
+  if (await appendToSeries(store, tagSeries(tag), { n, bytes }, options)) return;
+  const winner = await newestOf(store, codecs, tag, options);
+  if (winner.volume !== volume) throw tagTaken(tag, winner.volume);
 }
 
 function tagTaken(tag: string, volume: VolumeId | undefined): PagefoldError {
