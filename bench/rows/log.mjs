@@ -14,6 +14,22 @@ const pagesPerCommit = 4;
 const million = Math.round(1_000_000 * Math.min(1, scale));
 /** From somewhere behind its beginning, so that the way down begins and ends at any LSN. */
 const head = Math.round(1.05 * million);
+/** What is opened: at these LSNs, and at those below them from which the way down is the longest. */
+const opened = [
+  [1, 6],
+  [Math.round(million / 1000), 14],
+  [Math.round(million / 10), 20],
+  [million, 24],
+].map(([lsn, limit]) => ({ lsn, worst: worstLsn(lsn), limit }));
+const caughtUp = [
+  [1, 3],
+  [100, 12],
+  [Math.round(million / 100), 21],
+  [million, 29],
+].map(([count, limit]) => ({ count, limit }));
+const back = million - Math.round(million / 10);
+/** How often pushers write a checkpoint. */
+const checkpointEvery = 1024;
 
 const absolute = { against: "", absolute: true };
 const row = (what, unit, ours, limit, facts) => ({ ...absolute, row: what, unit, ours, limit, facts });
@@ -26,7 +42,9 @@ export async function logRows() {
   // The engine's own: the WebAssembly of zstd must not be loaded twice.
   const codecs = await engine.loadCodecs();
   const start = performance.now();
-  const log = await tools.LongLog.create({ store: objects, codecs, pageCount, pageSize, pagesPerCommit });
+  for (const way of caughtUp) Object.assign(way, worstWay(tools.pathDown, way.count));
+  const options = { pageCount, pageSize, pagesPerCommit, checkpointAt: checkpointsFor() };
+  const log = await tools.LongLog.create({ store: objects, codecs, ...options });
   let seconds;
   for (const until of [million, head]) {
     await log.grow(until - log.lsn);
@@ -44,6 +62,16 @@ export async function logRows() {
     ...(await bytesRows(engine, tools, bench)),
     ...(await pastRows(bench)),
   ];
+}
+
+/** A thousand checkpoints of so many pages would fill the memory, and all but the newest below what is opened are passed over: only those are written. */
+function checkpointsFor() {
+  const lsns = [
+    ...opened.flatMap(({ lsn, worst }) => [lsn, worst]),
+    ...caughtUp.flatMap(({ from, to }) => [from, to]),
+  ];
+  const wanted = new Set([...lsns, head, back].map((lsn) => lsn - (lsn % checkpointEvery)));
+  return (lsn) => wanted.has(lsn);
 }
 
 class LogBench {
@@ -83,13 +111,8 @@ class LogBench {
 
 async function openRows(bench) {
   const rows = [];
-  for (const [lsn, limit] of [
-    [1, 6],
-    [Math.round(million / 1000), 14],
-    [Math.round(million / 10), 20],
-    [million, 24],
-  ]) {
-    for (const at of new Set([lsn, worstLsn(lsn)])) {
+  for (const { lsn, worst, limit } of opened) {
+    for (const at of new Set([lsn, worst])) {
       const { store, cost } = await bench.open(at);
       await store.close();
       const which = at === lsn ? "" : `, the worst below ${text(lsn)}`;
@@ -102,13 +125,7 @@ async function openRows(bench) {
 
 async function catchUpRows(bench) {
   const rows = [];
-  for (const [count, limit] of [
-    [1, 3],
-    [100, 12],
-    [Math.round(million / 100), 21],
-    [million, 29],
-  ]) {
-    const { from, to } = worstWay(bench.tools.pathDown, count);
+  for (const { count, limit, from, to } of caughtUp) {
     const { store, cost } = await bench.catchUp(from, to);
     await store.close();
     const which = `, the worst: from ${text(from)} to ${text(to)}`;
@@ -157,7 +174,6 @@ async function bytesRow(bench, from, count) {
 
 /** Both by someone who has nothing yet. */
 async function pastRows(bench) {
-  const back = million - Math.round(million / 10);
   bench.counted.inRounds = false;
   let cost;
   const once = async (lsn) => {

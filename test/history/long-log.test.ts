@@ -3,6 +3,7 @@ import { describe, expect, it } from "vitest";
 import type { Lsn, VolumeId } from "../../src/base/brand.ts";
 import { decodeCommit } from "../../src/format/commit-codec.ts";
 import {
+  checkpointsPrefix,
   commitKey,
   lsnOfCommitKey,
   manifestKey,
@@ -146,6 +147,29 @@ describe("a generated log", () => {
     expect(
       lsnOfCommitKey((await prefix.store.list(`volumes/${log.volume}/commits/`, { limit: 1 }))[0]!.key),
     ).toBe(1577);
+  });
+});
+
+describe("a generated log with checkpoints", () => {
+  it("opens from the newest of them, and from none where they are gone", async () => {
+    const store = new MemoryObjectStore();
+    const checkpointAt = (lsn: number) => lsn % 128 === 0;
+    const log = await LongLog.create({ store, codecs, pageCount: 300, pageSize: PAGE_SIZE, checkpointAt });
+    await log.grow(1500);
+    expect(log.stored.checkpoints).toBe(11);
+    const counted = new CountedStore(store);
+    counted.keys = [];
+    const pages = await openStore(counted.store);
+    const opened = await counted.cost(() => pages.volume(log.volume));
+    await expectState(opened.value, log);
+    expect(await opened.value.verify()).toMatchObject({ lsn: 1500, stateChecksum: log.stateChecksum });
+    const read = counted.keys.slice(0, opened.requests).filter((key) => key.includes("/checkpoints/"));
+    expect(read).toEqual([`get ${(await store.list(checkpointsPrefix(log.volume), { limit: 1 }))[0]!.key}`]);
+    const all = await store.list(checkpointsPrefix(log.volume));
+    await store.delete(all.map(({ key }) => key));
+    const without = await openStore(store);
+    await expectState(await without.volume(log.volume), log);
+    await Promise.all([pages.close(), without.close()]);
   });
 });
 

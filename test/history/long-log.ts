@@ -42,8 +42,8 @@ export interface LongLogOptions {
   readonly frameBytes?: number;
   /** Bands beyond it are stored apart; default 1 MiB, as pushers do. */
   readonly rideAlongBytes?: number;
-  /** A checkpoint is written at every LSN that it divides, and named by later headers; default: none. Pushers: 1024. */
-  readonly checkpointEvery?: number;
+  /** Where checkpoints are written, which later headers name; default: nowhere. Pushers write one at every LSN that 1024 divides. */
+  readonly checkpointAt?: (lsn: number) => boolean;
   /** Of a volume that is in the store already and has no commit; default: a new one. */
   readonly manifest?: Uint8Array;
 }
@@ -204,10 +204,10 @@ export class LongLog {
     this.hash = hash;
     this.lsn = lsn;
     this.#chain.created(lsn, hash);
-    const { checkpointEvery } = this.#options;
-    if (checkpointEvery !== undefined) {
+    const { checkpointAt } = this.#options;
+    if (checkpointAt !== undefined) {
       this.#keepHash(lsn, hash);
-      if (lsn % checkpointEvery === 0) await this.#putCheckpoint(bytes.slice(0, commitHeaderLength(bytes)));
+      if (checkpointAt(lsn)) await this.#putCheckpoint(bytes.slice(0, commitHeaderLength(bytes)));
     }
     return lsn;
   }
