@@ -5,7 +5,7 @@
 import type { Lsn } from "../base/brand.ts";
 import { throwIfAborted } from "../base/errors.ts";
 import { DIGEST_BYTES } from "../format/hash.ts";
-import type { PageSet } from "../format/page-set.ts";
+import { PageSet } from "../format/page-set.ts";
 import type { PageTable } from "../volume/page-table.ts";
 import type { ReplicaContext } from "./context.ts";
 import {
@@ -18,6 +18,7 @@ import {
   type WantedPages,
   whereIs,
 } from "./frame-plan.ts";
+import { foundGone, toTell } from "./locate.ts";
 
 /** Called with the verified pages of one range, whose bytes are good until the promise resolves; the next ranges wait for it. */
 export type BulkSink = (pages: readonly BulkPages[]) => void | Promise<void>;
@@ -73,7 +74,10 @@ export async function bulkRead(
     done += count;
     options.onProgress?.(done, pages.size);
   };
-  for (const slice of slices(table, pages)) {
+  // What was collected under the reader is looked for again in the end.
+  let again: WantedPages[] = [];
+  let gone: unknown;
+  const readSlice = async (slice: readonly WantedPages[]): Promise<void> => {
     throwIfAborted(options.signal, "reading pages");
     const wanted = new Map(slice.map((each) => [each.lsn, each.pages]));
     const { tasks, zeroed } = await fetcher.run(resolveFrames(frames, slice), options.signal);
@@ -83,7 +87,7 @@ export async function bulkRead(
     }
     for (const group of groupFrames(tasks, RANGE_BYTES, 0)) {
       while (inFlight.size >= decoder.parallelism + 2 && failure === undefined) await Promise.race(inFlight);
-      if (failure !== undefined) break;
+      if (failure !== undefined) return;
       const flight = readGroup(context, group, wanted, options.signal)
         .then(async ({ read, bytes }) => {
           requests++;
@@ -93,16 +97,45 @@ export async function bulkRead(
           decoder.recycle?.(bytes);
         })
         .catch((error) => {
-          failure ??= { error };
+          if (!foundGone(frames, error)) failure ??= { error };
+          else again.push(...wantedOf(group, wanted));
+          gone ??= error;
         })
         .finally(() => inFlight.delete(flight));
       inFlight.add(flight);
     }
-    if (failure !== undefined) break;
+  };
+  const readAll = async (all: Iterable<readonly WantedPages[]>): Promise<void> => {
+    for (const slice of all) {
+      try {
+        await readSlice(slice);
+      } catch (error) {
+        if (!foundGone(frames, error)) failure ??= { error: toTell(frames, gone, error) };
+        else again.push(...slice);
+        gone ??= error;
+      }
+      if (failure !== undefined) break;
+    }
+    await Promise.all(inFlight);
+  };
+  await readAll(slices(table, pages));
+  while (again.length > 0 && failure === undefined) {
+    const rest = again;
+    again = [];
+    await readAll([rest]);
   }
-  await Promise.all(inFlight);
   if (failure !== undefined) throw failure.error;
   return { pages: done, requests, bytesFetched };
+}
+
+/** What was wanted of a group, to be asked for again. */
+function wantedOf({ tasks }: FrameGroup, wanted: ReadonlyMap<Lsn, PageSet>): WantedPages[] {
+  const pages = PageSet.unionAll(tasks.map(pagesOfFrame));
+  const { source } = tasks[0]!;
+  const lsns = new Set([...pages].map((page) => source.versionOf(page)));
+  return [...lsns]
+    .map((lsn) => ({ lsn, pages: pages.intersect(wanted.get(lsn) ?? PageSet.empty) }))
+    .filter((each) => !each.pages.isEmpty);
 }
 
 async function readGroup(

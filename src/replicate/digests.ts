@@ -5,12 +5,13 @@
 import type { Lsn, PageIdx } from "../base/brand.ts";
 import { PagefoldError } from "../base/errors.ts";
 import { DIGEST_BYTES } from "../format/hash.ts";
+import type { ReadIndex } from "../format/model.ts";
 import { PageSet } from "../format/page-set.ts";
 import type { FetchPlan } from "../volume/fetch-plan.ts";
 import type { PageTable } from "../volume/page-table.ts";
 import { type FramePlanContext, loadIndexes, type SegmentSource, whereOf } from "./commit-lookup.ts";
 import { lyingIndex } from "./frame-plan.ts";
-import { locatePages } from "./locate.ts";
+import { foundGone, locatePages, type SegmentPages, toTell, type WantedPages } from "./locate.ts";
 
 /** The digest of a page that is at hand without a fetch, written to `out` at `offset`; false where it is not. */
 export type ResidentDigest = (page: PageIdx, lsn: Lsn, out: Uint8Array, offset: number) => boolean;
@@ -40,10 +41,7 @@ export function* digestsOf(
   if (missing.size === 0) return out;
   const wanted = [...missing].map(([lsn, some]) => ({ lsn, pages: PageSet.of(some) }));
   // Pages that became zeros have no digest.
-  const { segments } = yield* locatePages(context, wanted);
-  const sources = segments.map(({ source }) => source);
-  const indexes = yield* loadIndexes(context, sources);
-  const areas = yield* loadDigestAreas(context, sources);
+  const { segments, indexes, areas } = yield* loadParts(context, wanted);
   segments.forEach(({ source, pages: inside }, i) => {
     for (const page of inside) {
       const rank = indexes[i]!.pages.rankOf(page);
@@ -53,6 +51,27 @@ export function* digestsOf(
     }
   });
   return out;
+}
+
+interface LocatedDigests {
+  readonly segments: readonly SegmentPages[];
+  readonly indexes: readonly ReadIndex[];
+  readonly areas: readonly Uint8Array[];
+}
+
+/** The segments of pages, with their indexes and digests; where one was collected meanwhile, the segment that took its place. */
+function* loadParts(context: FramePlanContext, wanted: readonly WantedPages[]): FetchPlan<LocatedDigests> {
+  for (let gone: unknown; ; ) {
+    try {
+      const { segments } = yield* locatePages(context, wanted);
+      const sources = segments.map(({ source }) => source);
+      const indexes = yield* loadIndexes(context, sources);
+      return { segments, indexes, areas: yield* loadDigestAreas(context, sources) };
+    } catch (error) {
+      if (!foundGone(context, error)) throw toTell(context, gone, error);
+      gone ??= error;
+    }
+  }
 }
 
 /** The digest areas of some segments, in their order. */
@@ -83,7 +102,7 @@ export function* loadDigestAreas(
         "corrupt",
         `the digest area of segment ${where.segment} of commit ${where.lsn} of volume ${where.volume} ` +
           `${bytes === undefined ? "is missing" : "does not match its hash"} in ${context.storeUrl}; restore the object from a copy of the store`,
-        { details: where },
+        { details: bytes === undefined ? { ...where, gone: true } : where },
       );
     }
     directory.learnDigests(key, bytes);

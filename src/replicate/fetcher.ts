@@ -19,6 +19,7 @@ import {
   sinkZeros,
   type WantedPages,
 } from "./frame-plan.ts";
+import { foundGone, toTell } from "./locate.ts";
 
 export interface FetcherSettings {
   /** Ranged GETs at a time; default 16. */
@@ -92,7 +93,16 @@ export class Fetcher {
     sink: PageSink,
     signal?: Signal,
   ): Promise<void> {
-    const load = (): Promise<void> => this.#load(scope, context, wanted, sink, signal);
+    const load = async (): Promise<void> => {
+      for (let gone: unknown; ; ) {
+        try {
+          return await this.#load(scope, context, wanted, sink, signal);
+        } catch (error) {
+          if (!foundGone(context, error)) throw toTell(context, gone, error);
+          gone ??= error;
+        }
+      }
+    };
     return this.#store instanceof BundledStore ? this.#store.orSingly(load) : load();
   }
 

@@ -15,7 +15,7 @@ import {
   type SegmentSource,
   whereOf,
 } from "./commit-lookup.ts";
-import { locatePages, type SegmentPages, type WantedPages } from "./locate.ts";
+import { foundGone, locatePages, type SegmentPages, toTell, type WantedPages } from "./locate.ts";
 
 export type { WantedPages } from "./locate.ts";
 
@@ -162,6 +162,25 @@ export function versions(
   return runs;
 }
 
+/** Finds pages, fetches, verifies and hands them over, in the caller's own thread. */
+export function* loadPages(
+  context: FramePlanContext,
+  wanted: readonly WantedPages[],
+  limits: { readonly maxBytes: number; readonly gapBytes: number },
+  sink: PageSink,
+): FetchPlan<void> {
+  for (let gone: unknown; ; ) {
+    try {
+      const { tasks, zeroed } = yield* resolveFrames(context, wanted);
+      sinkZeros(zeroed, context.directory.manifest.pageSize, sink);
+      return yield* loadFrames(context, tasks, limits, sink);
+    } catch (error) {
+      if (!foundGone(context, error)) throw toTell(context, gone, error);
+      gone ??= error;
+    }
+  }
+}
+
 /** Fetches, verifies and hands over frames, in the caller's own thread. */
 export function* loadFrames(
   context: FramePlanContext,
@@ -235,6 +254,6 @@ function missingFrame(context: FramePlanContext, task: FrameTask, truncated: boo
     "corrupt",
     `segment ${segment} of commit ${lsn} of volume ${volume} is ${truncated ? "truncated" : "missing"} in ${context.storeUrl} ` +
       `(frame ${task.frameNo}); other pages are still readable: restore the object from a copy of the store`,
-    { details: whereIs(task) },
+    { details: truncated ? whereIs(task) : { ...whereIs(task), gone: true } },
   );
 }

@@ -3,7 +3,7 @@
  * them, else, where that was collected, in a segment that a checkpoint of the newest floor names.
  */
 import type { Lsn, PageIdx, VolumeId } from "../base/brand.ts";
-import { PagefoldError } from "../base/errors.ts";
+import { isPagefoldError, PagefoldError } from "../base/errors.ts";
 import type { DecodedCommit } from "../format/commit-codec.ts";
 import { PageSet, PageSetBuilder } from "../format/page-set.ts";
 import type { NamedCheckpoint } from "../volume/commit-directory.ts";
@@ -11,6 +11,7 @@ import type { FetchPlan } from "../volume/fetch-plan.ts";
 import {
   type FramePlanContext,
   loadCommits,
+  placedKey,
   type SegmentSource,
   sourceInCheckpoint,
   sourceInCommit,
@@ -53,13 +54,15 @@ export function* locatePages(
   );
   const commits = yield* loadCommits(context, lsnsOf(provable), { mayBeGone: true });
   const gone = rest.filter(({ lsn }) => !commits.has(lsn));
-  if (gone.length > 0) yield* loadKept(context, gone, placed);
   const found = rest.filter(({ lsn }) => commits.has(lsn));
+  const segments: SegmentPages[] = [];
+  for (const each of found.flatMap(({ lsn, pages }) => segmentsOf(context, commits.get(lsn)!, pages))) {
+    if (directory.isGone(each.source.key)) gone.push({ lsn: each.source.lsn, pages: each.pages });
+    else segments.push(each);
+  }
+  if (gone.length > 0) yield* loadKept(context, gone, placed);
   return {
-    segments: [
-      ...placed.segments(),
-      ...found.flatMap(({ lsn, pages }) => segmentsOf(context, commits.get(lsn)!, pages)),
-    ],
+    segments: [...placed.segments(), ...segments],
     zeroed: [
       ...placed.zeroed,
       ...found
@@ -99,7 +102,7 @@ class Placed {
         let source: SegmentSource | undefined;
         for (const each of candidates) {
           const segment = each.placeOf(page, lsn);
-          if (segment === undefined) continue;
+          if (segment === undefined || directory.isGone(placedKey(segment))) continue;
           source = sourceInCheckpoint(each, segment);
           break;
         }
@@ -128,6 +131,27 @@ class Placed {
       pages: PageSet.of(pages.sort((a, b) => a - b)),
     }));
   }
+}
+
+/**
+ * Whether an error says that an object is not there, though something named it: it may have been collected since. Then looking again finds another
+ * place, or says that there is none; it does not find that object again.
+ */
+export function foundGone({ directory }: FramePlanContext, error: unknown): boolean {
+  if (!isPagefoldError(error, "corrupt") || error.details.gone !== true) return false;
+  directory.learnGone(String(error.details.key));
+  return true;
+}
+
+/**
+ * Of a failure to find something elsewhere and of the first that led there, the one to tell: that an object is missing, unless it was collected. What was
+ * gone may be put back; it is looked for again then.
+ * @param gone undefined where nothing was
+ */
+export function toTell({ directory }: FramePlanContext, gone: unknown, error: unknown): unknown {
+  if (gone === undefined) return error;
+  directory.forgetGone();
+  return isPagefoldError(error, "corrupt") ? gone : error;
 }
 
 /** Finds pages whose commits were collected: checkpoints that are known by name first, then those of the newest floor. */

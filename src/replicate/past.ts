@@ -65,7 +65,7 @@ export async function stateOf(
   lsn: number,
   options: Options = {},
 ): Promise<RemoteState> {
-  const { replica, remote, codecs } = context;
+  const { replica } = context;
   const { base } = replica.state;
   const { volume } = replica.manifest;
   if (!Number.isSafeInteger(lsn) || lsn < 0) {

@@ -14,7 +14,7 @@ import type { Replica } from "../volume/replica.ts";
 import type { PageSupply, Snapshot } from "../volume/snapshot.ts";
 import type { FramePlanContext } from "./commit-lookup.ts";
 import type { Fetcher } from "./fetcher.ts";
-import { loadFrames, type PageSink, resolveFrames, sinkZeros, type WantedPages } from "./frame-plan.ts";
+import { loadPages, type PageSink, type WantedPages } from "./frame-plan.ts";
 import type { PrefetchPolicy } from "./read-ahead.ts";
 
 /** One fault, as it is reported to listeners. */
@@ -81,10 +81,8 @@ export class CachingSupply implements PageSupply {
   *#planPages(snapshot: Snapshot, pages: PageSet, needed: PageSet): FetchPlan<void> {
     const { context, fetcher } = this.#options;
     const { sink, putAgain } = this.#keepingSink(snapshot, needed, needed.size > 1 || this.#held.length > 0);
-    const { tasks, zeroed } = yield* resolveFrames(context, wantedPages(snapshot.table, pages));
-    sinkZeros(zeroed, snapshot.pageSize, sink);
     const limits = { maxBytes: fetcher.settings.maxRangeBytes, gapBytes: fetcher.settings.gapBytes };
-    yield* loadFrames(context, tasks, limits, sink);
+    yield* loadPages(context, wantedPages(snapshot.table, pages), limits, sink);
     putAgain();
   }
 

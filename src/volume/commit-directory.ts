@@ -46,6 +46,8 @@ export interface Elder {
   readonly through: Lsn;
 }
 
+const GONE_MOST = 10_000;
+
 export class CommitDirectory {
   readonly manifest: Manifest;
   readonly #elder: Elder | undefined;
@@ -59,6 +61,7 @@ export class CommitDirectory {
   readonly #named = new Map<Hash, NamedCheckpoint>();
   readonly #floors = new Map<VolumeId, Floor>();
   readonly #floorless = new Set<VolumeId>();
+  readonly #gone = new Set<string>();
 
   constructor(manifest: Manifest, elder?: Elder, limits: DirectoryLimits = defaultDirectoryLimits) {
     this.manifest = manifest;
@@ -201,6 +204,22 @@ export class CommitDirectory {
   /** It is not there any more. */
   forgetCheckpoint(hash: Hash): void {
     this.#named.delete(hash);
+  }
+
+  /** An object that was asked for is not there any more: whatever else holds its pages is to be looked for. */
+  learnGone(key: string): void {
+    // Few objects are collected under a reader; should they be many, they are found out again.
+    if (this.#gone.size >= GONE_MOST) this.#gone.clear();
+    this.#gone.add(key);
+    this.#starts.delete(key);
+  }
+
+  forgetGone(): void {
+    this.#gone.clear();
+  }
+
+  isGone(key: string): boolean {
+    return this.#gone.has(key);
   }
 
   /** The newest floor of this volume, or of one of its ancestors, that was learned. */

@@ -60,7 +60,10 @@ export class LogBuilder {
     this.state = emptyState(codecs.hash.blake3(manifestBytes), manifest.createdAt);
     // All that a CommitWriter takes from its context.
     const parts: Partial<ReplicaContext> & { replica: unknown } = {
-      replica: { manifest, directory: this.#directory } as ReplicaContext["replica"],
+      replica: {
+        ...{ manifest, directory: this.#directory },
+        state: { base: this.state, baseHeader: undefined },
+      } as unknown as ReplicaContext["replica"],
       remote: new BundledStore(store, { runtime }),
       codecs,
       encoder: inlineFrameEncoder(codecs),
