@@ -29,6 +29,7 @@ export type {
   UndeleteResult,
 } from "./history/delete-volume.ts";
 export type { ForkOptions } from "./history/fork.ts";
+export type { RestoreOptions, RestoreResult } from "./history/restore.ts";
 export type { CommitFigures, PageRange, SegmentFigures } from "./inspect/commit-figures.ts";
 export {
   type FaultFigures,

@@ -9,6 +9,7 @@ export { deleteVolume, undeleteVolume } from "../history/delete-volume.ts";
 export { diffStates } from "../history/diff.ts";
 export { forkVolume } from "../history/fork.ts";
 export { readLog } from "../history/log-filter.ts";
+export { restoreVolume } from "../history/restore.ts";
 export { assertWritable } from "../remote/writable.ts";
 export { follow } from "../replicate/follow.ts";
 export { hydrate } from "../replicate/hydrate.ts";

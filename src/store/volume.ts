@@ -11,6 +11,7 @@ import type { ByteSource, ImportOptions, ImportResult } from "../file/import.ts"
 import { streamOf } from "../file/stream.ts";
 import type { DiffOptions, StateDiff } from "../history/diff.ts";
 import type { LogOptions } from "../history/log-filter.ts";
+import type { RestoreOptions, RestoreResult } from "../history/restore.ts";
 import type { CommitEvent, ReplicaContext } from "../replicate/context.ts";
 import {
   type FetchResult,
@@ -170,6 +171,16 @@ export class Volume {
    */
   reset(options: Options & { readonly pull?: boolean } = {}): Promise<{ readonly dropped: number }> {
     return this.#timed("reset", (context) => reset(context, options));
+  }
+
+  /**
+   * Makes the state at an earlier LSN or time the newest again, as one more remote commit that shares the old pages.
+   * @throws `conflict` with local commits, `not_found` where that state is not kept, `diverged` when another writer was faster
+   */
+  restore(options: RestoreOptions): Promise<RestoreResult> {
+    return this.#timed("restore", (context) =>
+      withVerbs(({ restoreVolume }) => restoreVolume(context, options)),
+    );
   }
 
   /** Where this side and the remote stand, as of the last fetch. No request. */
