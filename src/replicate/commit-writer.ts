@@ -28,6 +28,7 @@ import { PageSetBuilder } from "../format/page-set.ts";
 import { rollupOfCommit } from "../format/rollup-codec.ts";
 import { buildInlineSegment, type EncodedBatch, SegmentWriter } from "../format/segment-writer.ts";
 import { hashOf, type RemoteState } from "../volume/remote-state.ts";
+import { anchorOf } from "./anchor.ts";
 import { buildBands } from "./bands.ts";
 import type { ReplicaContext } from "./context.ts";
 
@@ -202,7 +203,7 @@ export class CommitWriter {
       time: Math.max(facts.time, this.#parent.time) as TimeMs,
       pushId: newId(runtime) as string as PushId,
       stateChecksum: this.#checksum(facts),
-      checkpoint: undefined,
+      checkpoint: anchorOf(this.#context, this.#parent),
       segments,
       bands: [],
     };

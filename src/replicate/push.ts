@@ -125,6 +125,7 @@ export async function publish(
   if (throughSequence === 0) await context.writers.run(send, options.signal);
   else await send();
   context.onCommit({ volume, lsn, where: "remote", changedPages: touchedPageCount(commit.header) });
+  context.onPushed?.(commit);
 }
 
 /**

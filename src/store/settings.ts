@@ -17,6 +17,8 @@ export interface StoreSettings {
   readonly relaxedFlushMs: number;
   /** The local log is compacted when it is larger than this and than twice what is live in it; default 64 MiB. */
   readonly compactAboveBytes: number;
+  /** A checkpoint is written in the background after every push whose LSN this divides; 0: never. Default 1024. */
+  readonly checkpointEvery: number;
   readonly fetcher: FetcherSettings;
   /** undefined: no read-ahead. */
   readonly readAhead: ReadAheadSettings | undefined;
@@ -30,6 +32,7 @@ export const defaultSettings: StoreSettings = {
   durability: "full",
   relaxedFlushMs: 50,
   compactAboveBytes: 64 * 2 ** 20,
+  checkpointEvery: 1024,
   fetcher: defaultFetcherSettings,
   readAhead: defaultReadAheadSettings,
 };
