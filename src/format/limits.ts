@@ -41,6 +41,13 @@ export const FORMAT_VERSION = 1;
 /** Compatible feature bit of manifests: the extension area begins with the proof of a fork. */
 export const FORK_PROOF = 1;
 
+/**
+ * Compatible feature bits of checkpoints: a page that is listed and has no place is all zeros. The first says so of pages that the volume's own
+ * commits wrote, the second of those that an ancestor's did, too.
+ */
+export const PLACES_OWN = 1;
+export const PLACES_ALL = 2;
+
 /** Incompatible feature bit of commits: the header names the LSN whose state it restores, and old writers of restored pages. */
 export const RESTORED = 4;
 

@@ -5,6 +5,8 @@
 export { exportState } from "../file/export.ts";
 export { importSource } from "../file/import.ts";
 export { bufferedWrites } from "../file/write.ts";
+export { checkpointAfterPush } from "../history/checkpoint-after-push.ts";
+export { compactVolume } from "../history/compact.ts";
 export { deleteVolume, undeleteVolume } from "../history/delete-volume.ts";
 export { diffStates } from "../history/diff.ts";
 export { forkVolume } from "../history/fork.ts";

@@ -9,6 +9,7 @@ import { PagefoldError } from "../base/errors.ts";
 import type { ByteSink, ExportOptions, ExportResult } from "../file/export.ts";
 import type { ByteSource, ImportOptions, ImportResult } from "../file/import.ts";
 import { streamOf } from "../file/stream.ts";
+import type { CompactionResult, CompactOptions } from "../history/compaction-options.ts";
 import type { DiffOptions, StateDiff } from "../history/diff.ts";
 import type { LogOptions } from "../history/log-filter.ts";
 import type { RestoreOptions, RestoreResult } from "../history/restore.ts";
@@ -223,6 +224,20 @@ export class Volume {
       context,
       await stateOf(context, options.lsn ?? context.replica.state.base.lsn, options),
       options,
+    );
+  }
+
+  /**
+   * Puts the stored pages of the remote state that the replica stands on in order: many small segments become few large ones. Others read, write and push
+   * meanwhile; what this leaves behind is for a collection to delete. Aborting keeps the steps that are done.
+   * @throws `conflict` where others compact at the same time and keep being faster
+   */
+  compact(options: CompactOptions = {}): Promise<CompactionResult> {
+    return this.#timed(
+      "compact",
+      (context) => withVerbs(({ compactVolume }) => compactVolume(context, options)),
+      // Its steps are not to be told of twice.
+      { twice: false },
     );
   }
 
