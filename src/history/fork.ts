@@ -14,7 +14,8 @@ import type { ForkPlan } from "../local/fork-records.ts";
 import type { ObjectStore } from "../remote/object-store.ts";
 import { assertWritable } from "../remote/writable.ts";
 import { confirmBase } from "../replicate/confirm.ts";
-import type { ReplicaContext } from "../replicate/context.ts";
+import { type ReplicaContext, sourceOf } from "../replicate/context.ts";
+import { newestFloorOf } from "../replicate/floor.ts";
 import { stateOf } from "../replicate/past.ts";
 import { settlePush } from "../replicate/push.ts";
 import { hashOf } from "../volume/remote-state.ts";
@@ -165,17 +166,20 @@ async function checkTag({ tag }: ForkPlan, fork: Manifest, tags: TagAccess): Pro
 }
 
 async function create(
-  { remote, codecs, replica }: ReplicaContext,
+  context: ReplicaContext,
   { volume, ancestors }: Manifest,
   manifest: Uint8Array,
   { signal }: Signal,
 ): Promise<void> {
+  const { remote, codecs, replica } = context;
   const options = signal === undefined ? {} : { signal };
   const put = { ifAbsent: true, ...options };
   const [direct] = ancestors;
   if (direct !== undefined) {
     const pin = forkKey(direct.volume, volume, direct.lsn);
     await remote.put(pin, new Uint8Array(0), put);
+    // A collection that looked for pins before this one was there has raised the floor; one that begins now sees the pin.
+    await checkKept(context, direct, pin, options);
     const [parent] = await remote.list(manifestKey(direct.volume), { limit: 1, ...options });
     if (parent === undefined && !(await isKept(remote, codecs, direct.volume, replica.manifest, options))) {
       // Made before the parent was deleted, it needs its pin.
@@ -206,6 +210,23 @@ async function isKept(
   if (volume === forked.volume) return false;
   const last = await lastDeletion(remote, codecs, volume, options);
   return last !== undefined && last.act !== "purging";
+}
+
+/** @throws `not_found` where the fork point is below the floor and nothing keeps it; the pin is taken away again */
+async function checkKept(
+  context: ReplicaContext,
+  { volume, lsn }: Ancestor,
+  pin: string,
+  options: Signal,
+): Promise<void> {
+  const floor = await newestFloorOf(sourceOf(context), volume, options);
+  if (floor === undefined || lsn >= floor.lsn || floor.checkpoints.some((each) => each.lsn === lsn)) return;
+  await context.remote.delete([pin], options);
+  throw new PagefoldError(
+    "not_found",
+    `volume ${volume} cannot be forked at LSN ${lsn}: that was collected, the retention keeps everything from LSN ${floor.lsn} on; fork at a newer one`,
+    { details: { volume, lsn, floor: floor.lsn } },
+  );
 }
 
 async function nameFork(

@@ -9,6 +9,7 @@ import { type DecodedCommit, decodeCommit } from "../format/commit-codec.ts";
 import { pathDown } from "../format/jumps.ts";
 import { loadCommits, proveCommit } from "../replicate/commit-lookup.ts";
 import type { ReplicaContext } from "../replicate/context.ts";
+import { keptCommit } from "../replicate/kept.ts";
 import { hashOf } from "../volume/remote-state.ts";
 
 type Options = { readonly signal?: AbortSignal };
@@ -31,7 +32,12 @@ export async function provenCommit(
     directory.learn(decodeCommit(baseHeader!, codecs.hash, { lsn: base.lsn, hash: hashOf(base) }));
   }
   const path = [...pathDown(base.lsn, lsn).map((jump) => jump.lsn), lsn];
-  const loaded = await fetcher.run(loadCommits(frames, path), options.signal);
+  const loaded = await fetcher.run(loadCommits(frames, path, { mayBeGone: true }), options.signal);
+  if (loaded.size < path.length) {
+    // Below the floor its word counts.
+    const kept = await keptCommit(context, lsn, options);
+    if (kept !== undefined) return kept;
+  }
   let at = proveCommit(frames, loaded.get(base.lsn)!, hashOf(base));
   while (at.header.lsn > lsn) {
     const { jumpHashes } = at.header;

@@ -6,7 +6,8 @@ import type { Lsn } from "../base/brand.ts";
 import { isPagefoldError, PagefoldError } from "../base/errors.ts";
 import { decodeCommit } from "../format/commit-codec.ts";
 import { commitKey } from "../format/keys.ts";
-import type { ReplicaContext } from "./context.ts";
+import { type ReplicaContext, sourceOf } from "./context.ts";
+import { newestFloorOf } from "./floor.ts";
 
 type Options = { readonly signal?: AbortSignal };
 
@@ -20,7 +21,11 @@ export async function confirmBase(context: ReplicaContext, options: Options): Pr
     range: { offset: 0, length: baseHeader.length },
     ...options,
   });
-  if (stored === undefined) throw lostHistory(context, (base.lsn - 1) as Lsn);
+  if (stored === undefined) {
+    const floor = await newestFloorOf(sourceOf(context), volume, options);
+    if (floor !== undefined && floor.lsn > base.lsn) throw leftBehind(context, floor.lsn);
+    throw lostHistory(context, (base.lsn - 1) as Lsn);
+  }
   let same = false;
   try {
     same = decodeCommit(stored, codecs.hash, { volume, lsn: base.lsn }).hash === base.hash;
@@ -29,6 +34,20 @@ export async function confirmBase(context: ReplicaContext, options: Options): Pr
   }
   if (!same) throw lostHistory(context, base.lsn);
   context.confirmed = true;
+}
+
+/** The log went on from the commit that this replica stands on, so far that it was collected. */
+function leftBehind(context: ReplicaContext, floor: Lsn): PagefoldError {
+  const { replica, remote } = context;
+  const { lsn } = replica.state.base;
+  const { volume } = replica.manifest;
+  context.learned = { lsn: Math.max(floor, context.learned?.lsn ?? 0) as Lsn, steps: [] };
+  return new PagefoldError(
+    "diverged",
+    `this replica of volume ${volume} stands on commit ${lsn}, which was collected in ${remote.url}: the log went on to LSN ${floor} at least; ` +
+      "nothing was changed: fetch, then reset (drop the local commits) or make their changes again after a reset",
+    { details: { volume, lsn, remoteLsn: floor } },
+  );
 }
 
 /** The remote log does not have the commit that this replica stands on. */

@@ -51,6 +51,7 @@ export async function learnListedFloor(
   n: number,
   { signal }: Options = {},
 ): Promise<void> {
+  if (n === 0) directory.learnFloorless(volume);
   if (n <= (directory.floorNumber(volume) ?? 0)) return;
   const bytes = await remote.get(floorKey(volume, n), signal === undefined ? {} : { signal });
   if (bytes !== undefined) directory.learnFloor(decodeFloor(bytes, codecs.hash, { volume, n }));

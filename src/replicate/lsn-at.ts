@@ -8,6 +8,7 @@ import { pathDown } from "../format/jumps.ts";
 import { hashOf } from "../volume/remote-state.ts";
 import { loadCommits, proveCommit } from "./commit-lookup.ts";
 import type { ReplicaContext } from "./context.ts";
+import { logBottom } from "./kept.ts";
 
 type Options = { readonly signal?: AbortSignal };
 
@@ -15,6 +16,7 @@ type Options = { readonly signal?: AbortSignal };
  * The newest commit, of those that the replica has seen, whose time is `time` or earlier. At most 2·log2(n) requests for n commits: one round
  * trip for the coarse steps, then one each for the fine ones.
  * @param time milliseconds since 1970
+ * Below the floor, the newest that is kept.
  * @throws `not_found` before the first commit, naming its time; `corrupt` for a commit that the log does not name
  */
 export async function lsnAt(context: ReplicaContext, time: number, options: Options = {}): Promise<Lsn> {
@@ -23,7 +25,15 @@ export async function lsnAt(context: ReplicaContext, time: number, options: Opti
   const { base } = replica.state;
   if (base.lsn === 0) throw tooEarly(context, time, undefined);
   if (base.time <= time) return base.lsn;
-  let { later, bound } = await coarse(context, time, options);
+  const bottom = await logBottom(context, options);
+  const lowest = bottom?.floor.checkpoints.find(({ lsn }) => lsn === bottom.floor.lsn);
+  if (bottom !== undefined && (bottom.floor.lsn > base.lsn || (lowest?.time ?? 0) > time)) {
+    const kept = bottom.below.findLast((each) => each.time <= time);
+    if (kept === undefined) throw tooEarly(context, time, (bottom.below[0] ?? lowest)?.time);
+    return kept.lsn;
+  }
+  const least = bottom?.floor.lsn ?? LSN_ZERO;
+  let { later, bound } = await coarse(context, time, least, options);
   while (later.header.lsn - bound > 1) {
     const step = stepInto(later, bound);
     const lsn = (later.header.lsn - 2 ** step) as Lsn;
@@ -36,7 +46,7 @@ export async function lsnAt(context: ReplicaContext, time: number, options: Opti
   return bound;
 }
 
-/** Commit `later` comes after the time; the one at `bound` does not, or is LSN 0. */
+/** Commit `later` comes after the time; the one at `bound` does not, or is LSN 0. Nothing below `bound` is asked for: it may have been collected. */
 interface Bracket {
   readonly later: DecodedCommit;
   readonly bound: Lsn;
@@ -50,14 +60,14 @@ function stepInto({ header }: DecodedCommit, bound: Lsn): number {
 }
 
 /** Walks from the newest commit, which comes after the time, down by the largest steps there are, until one passes the time. */
-async function coarse(context: ReplicaContext, time: number, options: Options): Promise<Bracket> {
+async function coarse(context: ReplicaContext, time: number, least: Lsn, options: Options): Promise<Bracket> {
   const { fetcher, frames, replica, codecs } = context;
   const { base, baseHeader } = replica.state;
   const { directory } = replica;
   if (directory.commit(base.lsn) === undefined) {
     directory.learn(decodeCommit(baseHeader!, codecs.hash, { lsn: base.lsn, hash: hashOf(base) }));
   }
-  const path = pathDown(base.lsn, LSN_ZERO);
+  const path = pathDown(base.lsn, least);
   const lsns = path.map(({ lsn }) => lsn);
   const commits = await fetcher.run(loadCommits(frames, lsns), options.signal);
   let later = proveCommit(frames, commits.get(base.lsn)!, hashOf(base));
@@ -71,7 +81,7 @@ async function coarse(context: ReplicaContext, time: number, options: Options): 
     later = commit;
     step = next.step;
   }
-  return { later, bound: LSN_ZERO };
+  return { later, bound: least };
 }
 
 function tooEarly(context: ReplicaContext, time: number, oldest: number | undefined): PagefoldError {

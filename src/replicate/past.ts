@@ -1,6 +1,5 @@
 /**
- * Older states of a volume: the state at an LSN (verified against the replica's own place in the log), the log itself, newest first,
- * and verification of everything that a state consists of.
+ * Older states of a volume: the state at an LSN (verified against the replica's own place in the log), the log itself, newest first.
  */
 import {
   type Hash,
@@ -11,19 +10,16 @@ import {
   type TimeMs,
 } from "../base/brand.ts";
 import { isPagefoldError, PagefoldError, throwIfAborted } from "../base/errors.ts";
-import { StateChecksumSum } from "../format/checksum.ts";
 import type { DecodedCommit } from "../format/commit-codec.ts";
 import { restoredPages, touchedPageCount } from "../format/commit-pages.ts";
 import type { PageSet } from "../format/page-set.ts";
 import { hashOf, type RemoteState } from "../volume/remote-state.ts";
 import { buildState } from "./build-state.ts";
-import { bulkRead } from "./bulk.ts";
 import { fetchChain } from "./chain-fetch.ts";
 import { loadCommits, proveCommit } from "./commit-lookup.ts";
 import { type ReplicaContext, sourceOf } from "./context.ts";
-import { digestsOf } from "./digests.ts";
-import { newestFloorOf } from "./floor.ts";
-import { checkState } from "./hydrate.ts";
+import { fetchCheckpoint, newestFloorOf } from "./floor.ts";
+import { logBottom } from "./kept.ts";
 
 type Options = { readonly signal?: AbortSignal };
 
@@ -123,7 +119,7 @@ export interface WalkOptions extends Options {
   readonly limit?: number;
 }
 
-/** The remote log from the replica's place downward, newest first, each entry verified against the one above it. */
+/** The remote log from the replica's place downward, newest first, each entry verified against the one above it; below the floor what is kept. */
 export async function* walkLog(
   context: ReplicaContext,
   options: WalkOptions = {},
@@ -138,12 +134,37 @@ export async function* walkLog(
     throwIfAborted(signal, "reading the log");
     const lsns: Lsn[] = [];
     for (let lsn = from; lsn >= last && lsn > from - LOG_BATCH; lsn--) lsns.push(lsn as Lsn);
-    const commits = await fetcher.run(loadCommits(frames, lsns), signal);
+    const commits = await fetcher.run(loadCommits(frames, lsns, { mayBeGone: true }), signal);
     for (const lsn of lsns) {
-      const commit = proveCommit(frames, commits.get(lsn)!, expected);
+      const found = commits.get(lsn);
+      if (found === undefined) {
+        yield* walkKept(context, lsn, last, options);
+        return;
+      }
+      const commit = proveCommit(frames, found, expected);
       expected = commit.header.jumpHashes[0]!;
       yield logEntry(commit);
     }
+  }
+}
+
+/** Below the floor, the commits that are kept. @throws `corrupt` where one is missing that was not collected */
+async function* walkKept(
+  context: ReplicaContext,
+  from: Lsn,
+  last: number,
+  { signal }: Options,
+): AsyncGenerator<LogEntry, void, undefined> {
+  const bottom = await logBottom(context, { signal });
+  if (bottom === undefined || (bottom.floor.lsn <= from && !bottom.below.some(({ lsn }) => lsn <= from))) {
+    await context.fetcher.run(loadCommits(context.frames, [from]), signal);
+    return;
+  }
+  for (const { lsn, hash } of [...bottom.below].reverse()) {
+    if (lsn > from || lsn < last) continue;
+    throwIfAborted(signal, "reading the log");
+    const loaded = await fetchCheckpoint(context, { volume: bottom.volume, lsn, hash }, { signal });
+    if (loaded !== undefined) yield logEntry(loaded.checkpoint.commit);
   }
 }
 
@@ -168,61 +189,5 @@ export function logEntry({ header, hash, headerLength }: DecodedCommit): LogEntr
       lastPage,
       bytes: length,
     })),
-  };
-}
-
-export interface VerifyResult {
-  readonly lsn: Lsn;
-  /** Commits of the log whose hashes were checked. */
-  readonly commits: number;
-  readonly pages: number;
-  readonly requests: number;
-  readonly bytesFetched: number;
-  readonly stateChecksum: StateChecksum;
-}
-
-export interface VerifyOptions extends Options {
-  readonly onProgress?: (pagesDone: number, pagesTotal: number) => void;
-}
-
-/**
- * Checks a state against the store, fetching everything anew: the hash chain down to the manifest, every index, frame and digest area that
- * the state uses, and that pages and stored digests both add up to the state checksum.
- * @throws `corrupt` naming volume, LSN, segment and frame of the first thing that is wrong
- */
-export async function verify(
-  context: ReplicaContext,
-  state: RemoteState,
-  options: VerifyOptions = {},
-): Promise<VerifyResult> {
-  let commits = 0;
-  for await (const entry of walkLog(context, options)) if (entry.lsn <= state.lsn) commits++;
-  const written = state.table.written(state.pageCount);
-  const fromPages = new StateChecksumSum();
-  const { fetcher, frames } = context;
-  const result = await bulkRead(
-    context,
-    state.table,
-    written,
-    (ranges) => {
-      for (const { digests } of ranges) fromPages.add(digests);
-    },
-    { signal: options.signal, onProgress: options.onProgress },
-  );
-  checkState(context, state.lsn, fromPages.value(), state.stateChecksum);
-  const fromDigests = new StateChecksumSum();
-  for (let from = 0; from < written.size; from += 65_536) {
-    fromDigests.add(
-      await fetcher.run(digestsOf(frames, state.table, written.slice(from, from + 65_536)), options.signal),
-    );
-  }
-  checkState(context, state.lsn, fromDigests.value(), state.stateChecksum);
-  return {
-    lsn: state.lsn,
-    commits,
-    pages: written.size,
-    requests: result.requests,
-    bytesFetched: result.bytesFetched,
-    stateChecksum: state.stateChecksum,
   };
 }
