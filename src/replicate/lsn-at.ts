@@ -2,13 +2,13 @@
  * Which commit was the newest at some time: a search down the skip list of the log, whose jump hashes prove every header on the way.
  */
 import { LSN_ZERO, type Lsn } from "../base/brand.ts";
-import { PagefoldError } from "../base/errors.ts";
+import { isPagefoldError, PagefoldError } from "../base/errors.ts";
 import { type DecodedCommit, decodeCommit } from "../format/commit-codec.ts";
 import { pathDown } from "../format/jumps.ts";
 import { hashOf } from "../volume/remote-state.ts";
 import { loadCommits, proveCommit } from "./commit-lookup.ts";
 import type { ReplicaContext } from "./context.ts";
-import { logBottom } from "./kept.ts";
+import { type LogBottom, logBottom } from "./kept.ts";
 
 type Options = { readonly signal?: AbortSignal };
 
@@ -25,7 +25,24 @@ export async function lsnAt(context: ReplicaContext, time: number, options: Opti
   const { base } = replica.state;
   if (base.lsn === 0) throw tooEarly(context, time, undefined);
   if (base.time <= time) return base.lsn;
-  const bottom = await logBottom(context, options);
+  try {
+    return await search(context, time, undefined, options);
+  } catch (error) {
+    if (!isPagefoldError(error, "corrupt")) throw error;
+    // Commits on the way may have been collected.
+    const bottom = await logBottom(context, options);
+    if (bottom === undefined) throw error;
+    return search(context, time, bottom, options);
+  }
+}
+
+async function search(
+  context: ReplicaContext,
+  time: number,
+  bottom: LogBottom | undefined,
+  options: Options,
+): Promise<Lsn> {
+  const { base } = context.replica.state;
   const lowest = bottom?.floor.checkpoints.find(({ lsn }) => lsn === bottom.floor.lsn);
   if (bottom !== undefined && (bottom.floor.lsn > base.lsn || (lowest?.time ?? 0) > time)) {
     const kept = bottom.below.findLast((each) => each.time <= time);

@@ -32,7 +32,7 @@ describe("a fork", () => {
     expect(added).toHaveLength(3);
     expect(added).toContain(forkKey(parent.id, fork.id, 5 as Lsn));
     expect(added).toContain(manifestKey(fork.id));
-    expect(requests.length).toBeLessThanOrEqual(8);
+    expect(requests.length).toBeLessThanOrEqual(9);
     const order = requests.filter(({ operation }) => operation === "put").map(({ key }) => key);
     expect(order.slice(0, 2), "pin, then manifest").toEqual([
       forkKey(parent.id, fork.id, 5 as Lsn),
