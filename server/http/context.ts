@@ -8,9 +8,11 @@ import type { Access } from "./access.ts";
 import type { BodyLimits, Purse } from "./body.ts";
 import type { CachedStore } from "./cache/with-cache.ts";
 import type { EventHub } from "./events/hub.ts";
+import type { KeptObjects } from "./kept.ts";
 import type { Locks } from "./locks.ts";
 import type { Authenticate } from "./principal.ts";
 import type { ServerSettings } from "./settings.ts";
+import type { CheckedCheckpoints } from "./verify/checkpoint.ts";
 import type { VerifiedSegments } from "./verify/segment.ts";
 import type { VolumeLogs } from "./volume-logs.ts";
 
@@ -33,6 +35,9 @@ export interface ServerContext {
   readonly locks: Locks;
   readonly uploads: Purse;
   readonly verified: VerifiedSegments;
+  readonly checkpoints: CheckedCheckpoints;
+  /** What floors keep. */
+  readonly kept: KeptObjects;
   /** Told what the server could not answer for a reason of its own or its store's; for logs. */
   readonly onError?: (error: unknown, request: Request) => void;
   /** @throws `forbidden` where the store cannot be written safely; found out once */

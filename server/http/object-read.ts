@@ -1,5 +1,5 @@
 /** Reading of the object plane: `GET` and `HEAD` of one key, whole or a range, out of memory where it lies there. */
-import type { VolumeId } from "../../src/base/brand.ts";
+import type { Lsn, VolumeId } from "../../src/base/brand.ts";
 import { decodeTag } from "../../src/format/tag-codec.ts";
 import type { CachedObject } from "./cache/memory-blocks.ts";
 import type { ServerContext } from "./context.ts";
@@ -9,9 +9,17 @@ import { HttpError } from "./problem.ts";
 import { parseRange, placeRange, type WantedRange } from "./ranges.ts";
 import { bodyOfParts } from "./stream.ts";
 
+/** Kinds whose names are random, or hashes: no other bytes will ever have them. */
+const NAMED_ONCE: ReadonlySet<ObjectName["kind"]> = new Set(["segment", "compacted", "checkpoint"] as const);
+const FIRST_LSN = 1 as Lsn;
+
 const OBJECT_TYPE = "application/octet-stream";
 /** What is larger is sent in parts, one at a time in memory. */
 const STREAM_ABOVE = 4 * 2 ** 20;
+/** Kinds that may change, or come into being, and are small. */
+const CHANGING: ReadonlySet<ObjectName["kind"]> = new Set([
+  ...(["head", "tag", "pin", "restore", "floor", "config", "deleted", "lease"] as const),
+]);
 /** Of a larger object that may change, its entity tag is not worked out from all of it. */
 const TAG_WHOLE_BYTES = 262_144;
 
@@ -32,6 +40,7 @@ export async function readObject(
   const name = parseObjectKey(key);
   if (name === undefined) throw noObject(key);
   if (!(await maySee(context, principal, name, request.signal))) throw noObject(key);
+  if (CHANGING.has(name.kind)) return readChanging(context, principal, request, name);
   const size = await sizeOf(context, request, key);
   if (size === undefined) throw noObject(key);
   const etag = await etagOf(context, name, size, request.signal);
@@ -50,6 +59,34 @@ export async function readObject(
   return answer(context, request, key, place, { status: 206, headers });
 }
 
+/**
+ * A small object that may come into being any moment, asked of the store itself: pushes and collections go by what is absent here, so that no listing, which
+ * may lag behind, may answer.
+ */
+async function readChanging(
+  { origin, codecs }: ServerContext,
+  principal: Principal,
+  request: Request,
+  name: ObjectName,
+): Promise<Response> {
+  const bytes = await origin.get(name.key, { signal: request.signal });
+  if (bytes === undefined) throw noObject(name.key);
+  const etag = `"${codecs.hash.frameHash(bytes)}-${bytes.length}"`;
+  const headers = objectHeaders(principal, name, etag);
+  if (matches(request.headers.get("if-none-match"), etag))
+    return new Response(null, { status: 304, headers });
+  const range = rangeOf(request, etag);
+  const { offset, length } =
+    range === undefined ? { offset: 0, length: bytes.length } : placeRange(range, bytes.length, name.key);
+  headers["content-length"] = String(length);
+  if (range !== undefined) headers["content-range"] = contentRange({ offset, length }, bytes.length);
+  const body = request.method === "HEAD" || length === 0 ? null : bytes.subarray(offset, offset + length);
+  return new Response(body as Uint8Array<ArrayBuffer> | null, {
+    status: range === undefined ? 200 : 206,
+    headers,
+  });
+}
+
 /** The size of an object; where that must be asked for, the bytes that are wanted are asked for at the same time. */
 async function sizeOf({ store }: ServerContext, request: Request, key: string): Promise<number | undefined> {
   const wanted = parseRange(request.headers.get("range"));
@@ -64,8 +101,12 @@ async function sizeOf({ store }: ServerContext, request: Request, key: string): 
   // It only brings the bytes into memory: what is wrong with it, the read that follows says.
   first?.catch(() => {});
   const size = await store.sizeOf(key, request.signal);
-  if (size !== undefined) await first?.catch(() => {});
-  return size;
+  if (size !== undefined) {
+    await first?.catch(() => {});
+    return size;
+  }
+  // A listing may lag behind: whether an object is there is told by asking for it.
+  return (await store.read(key, undefined, request.signal))?.length;
 }
 
 /**
@@ -104,11 +145,12 @@ export function readFromMemory(
 
 /** Whether the object may be read: by its volume, by a fork that shares it, by its tag. */
 export async function maySee(
-  { access, store, codecs }: ServerContext,
+  context: ServerContext,
   principal: Principal,
   name: ObjectName,
   signal: AbortSignal,
 ): Promise<boolean> {
+  const { access, store, codecs } = context;
   if (name.kind === "tag") {
     if (principal.may("read", { tags: [name.tag] })) return true;
     const bytes = await store.get(name.key, { signal });
@@ -117,8 +159,30 @@ export async function maySee(
     return volume !== undefined && access.allows(principal, "read", volume);
   }
   if (await access.allows(principal, "read", name.volume)) return true;
-  if (name.kind !== "commit" && name.kind !== "segment" && name.kind !== "rollup") return false;
-  return access.allowsByFork(principal, name.volume, name.lsn, signal);
+  const lsn = await sharedAt(context, name, signal);
+  return lsn !== undefined && access.allowsByFork(principal, name.volume, lsn, signal);
+}
+
+/** Whoever shares this LSN of a volume may read the object; undefined where it is nobody's but the volume's own. */
+async function sharedAt(
+  { kept }: ServerContext,
+  name: Exclude<ObjectName, { kind: "tag" }>,
+  signal: AbortSignal,
+): Promise<Lsn | undefined> {
+  switch (name.kind) {
+    case "commit":
+    case "segment":
+    case "rollup":
+    case "checkpoint":
+      return name.lsn;
+    case "floor":
+      // It says where what is shared was moved to.
+      return FIRST_LSN;
+    case "compacted":
+      return kept.lowestNaming(name, signal);
+    default:
+      return undefined;
+  }
 }
 
 async function answer(
@@ -170,7 +234,7 @@ function objectHeaders(principal: Principal, name: ObjectName, etag: string): Re
     "content-type": OBJECT_TYPE,
     etag,
     "accept-ranges": "bytes",
-    "cache-control": name.kind === "segment" ? segmentCaching(principal) : "no-cache",
+    "cache-control": NAMED_ONCE.has(name.kind) ? segmentCaching(principal) : "no-cache",
   };
 }
 
@@ -203,7 +267,7 @@ async function etagOf(
   const known = store.peek(name.key)?.etag;
   if (known !== undefined) return known;
   let etag: string;
-  if (name.kind === "segment") {
+  if (name.kind === "segment" || name.kind === "compacted") {
     etag = `"${name.id}-${size}"`;
   } else {
     const length = name.kind === "commit" ? 32 : Math.min(size, TAG_WHOLE_BYTES);

@@ -1,5 +1,7 @@
 /** Writing of the object plane: everything is checked before it is stored, and nothing that exists is replaced but a head hint. */
+import { unreachable } from "../../src/base/assert.ts";
 import type { VolumeId } from "../../src/base/brand.ts";
+import { CONFIG_BYTES_MOST } from "../../src/format/config-codec.ts";
 import { DELETED_BYTES_MOST } from "../../src/format/deleted-codec.ts";
 import { manifestKey, parseTagKey, tagPrefix } from "../../src/format/keys.ts";
 import { LIMITS } from "../../src/format/limits.ts";
@@ -7,25 +9,37 @@ import { forbidden } from "./access.ts";
 import { readBody, statedLength } from "./body.ts";
 import { storeCommit } from "./commit-store.ts";
 import { bodyLimits, type ServerContext } from "./context.ts";
-import { type ObjectName, parseObjectKey } from "./object-keys.ts";
+import { type NameOf, type ObjectName, parseObjectKey } from "./object-keys.ts";
 import type { Principal } from "./principal.ts";
 import { HttpError, problemResponse } from "./problem.ts";
+import { checkCheckpoint } from "./verify/checkpoint.ts";
+import { checkFloor } from "./verify/floor.ts";
 import { lie } from "./verify/lies.ts";
 import { checkSegment } from "./verify/segment.ts";
 import {
+  checkConfig,
   checkDeleted,
   checkFork,
   checkHint,
   checkLease,
   checkManifest,
+  checkNext,
   checkPin,
+  checkRestorePin,
   checkRollup,
   checkTagValue,
   sharedVolumes,
 } from "./verify/small.ts";
 
+/** Of as many checkpoints as a floor may name: 48 bytes each at most. */
+const FLOOR_BYTES_MOST = 1024 + 48 * LIMITS.floorCheckpoints;
 /** For hints, tags and pins: all of them are much smaller. */
 const SMALL_BYTES = 1024;
+
+/** Kinds whose memory is lent. */
+const LARGE: ReadonlySet<ObjectName["kind"]> = new Set([
+  ...(["segment", "compacted", "commit", "rollup", "checkpoint", "floor"] as const),
+]);
 
 interface Write {
   readonly context: ServerContext;
@@ -74,7 +88,8 @@ async function checkRight(context: ServerContext, principal: Principal, name: Ob
   if (name.kind === "tag") return access.checkTag(principal, "admin", name.tag);
   // Whoever may read a volume may fork it; making a volume is its future owner's.
   if (name.kind === "pin") return access.check(principal, "read", name.volume);
-  if (name.kind === "deleted") return access.check(principal, "admin", name.volume);
+  // What a deletion, or a retention, takes away is the owner's.
+  if (name.kind === "deleted" || name.kind === "config") return access.check(principal, "admin", name.volume);
   if (name.kind !== "manifest") return access.check(principal, "write", name.volume);
   if (await access.allows(principal, "admin", name.volume)) return;
   if (await access.adopts(principal, name.volume)) return;
@@ -92,8 +107,7 @@ async function receive(write: Write, name: ObjectName): Promise<Response> {
     const unconditional = request.headers.get("if-none-match") === null;
     return unconditional && answer.status === 412 ? sameOrConflict(write, name, bytes) : answer;
   };
-  const large = name.kind === "segment" || name.kind === "commit" || name.kind === "rollup";
-  return large ? context.uploads.lend(stated ?? max, request.signal, work) : work();
+  return LARGE.has(name.kind) ? context.uploads.lend(stated ?? max, request.signal, work) : work();
 }
 
 /** Who put without a condition wants these bytes there, and has them there already, or cannot: nothing is replaced. */
@@ -113,7 +127,14 @@ async function sameOrConflict(
 function maxBytes({ settings }: ServerContext, name: ObjectName): number {
   switch (name.kind) {
     case "segment":
+    case "compacted":
       return LIMITS.segmentStoredBytes;
+    case "checkpoint":
+      return Math.min(LIMITS.checkpointBytes, settings.uploadBytes);
+    case "floor":
+      return FLOOR_BYTES_MOST;
+    case "config":
+      return CONFIG_BYTES_MOST;
     case "commit":
     case "rollup":
       return settings.commitBytes;
@@ -136,6 +157,22 @@ async function store(write: Write, name: ObjectName, bytes: Uint8Array): Promise
     }
     case "segment":
       return (await storeSegment(context, name, bytes, signal)) === "created" ? created() : exists(name.key);
+    case "compacted":
+      await checkCompaction(context, name, signal);
+      return (await storeSegment(context, name, bytes, signal)) === "created" ? created() : exists(name.key);
+    case "checkpoint":
+      await checkCheckpoint(context, await context.logs.volume(name.volume, signal), name, bytes, signal);
+      return create(context, name.key, bytes, signal);
+    case "floor":
+      return context.locks.run(name.volume, signal, () => storeFloor(write, name, bytes));
+    case "config":
+      await context.logs.volume(name.volume, signal);
+      checkConfig(context, name, bytes);
+      await checkNext(context, name, signal);
+      return create(context, name.key, bytes, signal);
+    case "restore":
+      await checkRestorePin(context, name, bytes, signal);
+      return create(context, name.key, bytes, signal);
     case "manifest":
       return storeManifest(write, name.volume, bytes);
     case "tag":
@@ -149,17 +186,48 @@ async function store(write: Write, name: ObjectName, bytes: Uint8Array): Promise
       return create(context, name.key, bytes, signal);
     case "deleted":
       checkDeleted(context, name, bytes);
+      await checkNext(context, name, signal);
       return create(context, name.key, bytes, signal);
     case "lease":
       checkLease(context, name, bytes);
+      await checkNext(context, name, signal);
       return create(context, name.key, bytes, signal);
     case "rollup":
       await context.logs.volume(name.volume, signal);
       checkRollup(name, bytes);
       return create(context, name.key, bytes, signal);
     default:
-      throw lie(name.key, `what a ${name.kind} holds is not laid down yet`);
+      return unreachable(name);
   }
+}
+
+/** Whoever may push may compact; what gives up any of what was kept is the owner's. */
+async function storeFloor(
+  { context, principal, request }: Write,
+  name: NameOf<"floor">,
+  bytes: Uint8Array,
+): Promise<Response> {
+  const { signal } = request;
+  const known = await context.logs.volume(name.volume, signal);
+  const { keepsAll } = await checkFloor(context, known, name, bytes, signal);
+  if (!keepsAll) await context.access.check(principal, "admin", name.volume);
+  return create(context, name.key, bytes, signal);
+}
+
+/** A compaction begins under the newest floor, or under one that was the newest when it did. @throws 422 */
+async function checkCompaction(
+  { logs }: ServerContext,
+  { volume, id, n }: NameOf<"compacted">,
+  signal: AbortSignal,
+): Promise<void> {
+  const known = await logs.volume(volume, signal);
+  if (n <= (logs.directory(known).floorNumber(volume) ?? 0)) return;
+  const newest = (await logs.floor(known, signal))?.n ?? 0;
+  if (n > newest)
+    throw lie(
+      `segment ${id} of volume ${volume}`,
+      `there is no floor ${n}, under which it was made: the newest is ${newest}`,
+    );
 }
 
 async function storeManifest(
@@ -177,7 +245,7 @@ async function storeManifest(
 /** A value of a tag is the next one, and its giver may give both the name and the volume away. */
 async function storeTag(
   { context, principal, request }: Write,
-  name: Extract<ObjectName, { kind: "tag" }>,
+  name: NameOf<"tag">,
   bytes: Uint8Array,
 ): Promise<Response> {
   const { signal } = request;
@@ -210,12 +278,14 @@ async function storeTag(
 /** Stores a segment that was received whole, if it is what it says. @throws 422 */
 export async function storeSegment(
   context: ServerContext,
-  name: Extract<ObjectName, { kind: "segment" }>,
+  name: NameOf<"segment"> | NameOf<"compacted">,
   bytes: Uint8Array,
   signal: AbortSignal,
 ): Promise<"created" | "exists"> {
   const known = await context.logs.volume(name.volume, signal);
-  const ref = await checkSegment(context, bytes, name, known.manifest);
+  const { volume, id } = name;
+  const lsn = name.kind === "segment" ? name.lsn : undefined;
+  const ref = await checkSegment(context, bytes, { volume, lsn, id }, known.manifest);
   const outcome = await context.store.put(name.key, bytes, { ifAbsent: true, signal });
   // One that was there may be another: its commit reads it.
   if (outcome === "created") context.verified.add(name.key, ref);

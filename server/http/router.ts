@@ -8,10 +8,10 @@ import { HttpError, problemResponse, statusOf, toPagefoldError } from "./problem
 import type { ServerFigures } from "./server.ts";
 import { volumePlane } from "./v1.ts";
 
-/** `/volumes/<26>/segments/<16>-<26>`: told by its length and two marks before anything else is looked at. */
-const SEGMENT_PATH_LENGTH = 88;
+/** `/volumes/<26>/segments/<16>-<26>`, or `/compacted/`: told by its length and two marks before anything else is looked at. */
 const SEGMENT_MARK_AT = 35;
-const SEGMENT_MARK = "/segments/";
+const SEGMENT_MARKS = ["/segments/", "/compacted/"] as const;
+const SEGMENT_NAME_LENGTH = 43;
 
 export class Router {
   readonly #context: ServerContext;
@@ -121,10 +121,11 @@ export class Router {
 }
 
 function isSegmentPath(path: string): boolean {
-  return (
-    path.length === SEGMENT_PATH_LENGTH &&
-    path.startsWith("/volumes/") &&
-    path.startsWith(SEGMENT_MARK, SEGMENT_MARK_AT)
+  if (!path.startsWith("/volumes/")) return false;
+  return SEGMENT_MARKS.some(
+    (mark) =>
+      path.length === SEGMENT_MARK_AT + mark.length + SEGMENT_NAME_LENGTH &&
+      path.startsWith(mark, SEGMENT_MARK_AT),
   );
 }
 

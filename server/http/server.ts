@@ -18,11 +18,13 @@ import { type CacheStats, withCache } from "./cache/with-cache.ts";
 import type { ServerContext } from "./context.ts";
 import { EventHub } from "./events/hub.ts";
 import { type Peer, Peers } from "./events/peers.ts";
+import { KeptObjects } from "./kept.ts";
 import { Locks } from "./locks.ts";
 import type { Authenticate } from "./principal.ts";
 import { problemResponse } from "./problem.ts";
 import { Router } from "./router.ts";
 import { defaultServerSettings, type ServerSettings } from "./settings.ts";
+import { CheckedCheckpoints } from "./verify/checkpoint.ts";
 import { VerifiedSegments } from "./verify/segment.ts";
 import { VolumeLogs } from "./volume-logs.ts";
 
@@ -145,6 +147,8 @@ async function openContext(options: ServerOptions): Promise<ServerContext & { cl
     locks: new Locks(),
     uploads: new Purse(settings.uploadBytes),
     verified: new VerifiedSegments(),
+    checkpoints: new CheckedCheckpoints(),
+    kept: new KeptObjects(logs),
     ...(options.onError === undefined ? {} : { onError: options.onError }),
     // Found out once: the answer is kept with the store that was asked.
     writable: () => assertWritable(origin, runtime),

@@ -16,13 +16,17 @@ import {
 } from "../../src/format/commit-codec.ts";
 import { commitKey, manifestKey } from "../../src/format/keys.ts";
 import { decodeManifest } from "../../src/format/manifest-codec.ts";
-import { forkPoint, type Manifest } from "../../src/format/model.ts";
+import { type Floor, forkPoint, type Manifest } from "../../src/format/model.ts";
 import type { ObjectStore } from "../../src/remote/object-store.ts";
+import { buildState, type StateSource } from "../../src/replicate/build-state.ts";
 import { fetchChain } from "../../src/replicate/chain-fetch.ts";
+import type { FramePlanContext } from "../../src/replicate/commit-lookup.ts";
 import { Fetcher } from "../../src/replicate/fetcher.ts";
+import { loadCheckpoint, newestFloorOf } from "../../src/replicate/floor.ts";
 import { findHead } from "../../src/replicate/head.ts";
-import { CommitDirectory } from "../../src/volume/commit-directory.ts";
-import { advance, type ChainStep, emptyState, type RemoteState } from "../../src/volume/remote-state.ts";
+import { CommitDirectory, type NamedCheckpoint } from "../../src/volume/commit-directory.ts";
+import type { LoadedCheckpoint } from "../../src/volume/loaded-checkpoint.ts";
+import { advance, type ChainStep, type RemoteState } from "../../src/volume/remote-state.ts";
 import type { CachedStore } from "./cache/with-cache.ts";
 
 export interface KnownVolume {
@@ -39,7 +43,7 @@ const DIRECTORY_LIMITS = {
   startBytes: 0,
   indexBytes: 1_048_576,
   digestBytes: 0,
-  checkpointBytes: 0,
+  checkpointBytes: 4 * 2 ** 20,
 };
 /** Memory for states (page tables), at four bytes per page. */
 const STATE_BYTES = 128 * 2 ** 20;
@@ -153,12 +157,12 @@ export class VolumeLogs {
     return commit;
   }
 
-  /** Which commit wrote each page last, as of an LSN. */
+  /**
+   * Which commit wrote each page last, as of an LSN: a step away from one that is at hand, else from a checkpoint or the beginning.
+   * @throws `not_found` where it was collected, naming what is kept
+   */
   async state(known: KnownVolume, lsn: Lsn, signal?: AbortSignal): Promise<RemoteState> {
-    const { manifest } = known;
-    const { volume } = manifest;
-    const start = emptyState(manifest.ancestors.length === 0 ? known.hash : undefined, manifest.createdAt);
-    if (lsn === 0) return start;
+    const { volume } = known.manifest;
     const id = `${volume}@${lsn}`;
     const kept = this.#states.get(id);
     if (kept !== undefined) return kept;
@@ -166,12 +170,52 @@ export class VolumeLogs {
     const state =
       (newest === undefined || newest.lsn > lsn
         ? undefined
-        : await this.#onFrom(known, newest, lsn, signal)) ??
-      advance(start, await this.way(known, start, lsn, signal));
+        : await this.#onFrom(known, newest, lsn, signal)) ?? (await this.#build(known, lsn, signal));
+    if (lsn === 0) return state;
     const cost = 4 * state.pageCount + 1024;
     this.#states.set(id, state, cost);
     if (newest === undefined || newest.lsn < lsn) this.#newest.set(volume, state, cost);
     return state;
+  }
+
+  /** The newest floor of a volume, as the store says now; undefined where nothing was ever compacted or collected. */
+  floor(known: KnownVolume, signal?: AbortSignal): Promise<Floor | undefined> {
+    return newestFloorOf(
+      { directory: this.directory(known), remote: this.#origin, codecs: this.#codecs },
+      known.manifest.volume,
+      signalOf(signal),
+    );
+  }
+
+  /** A checkpoint that a header or a floor names; undefined where it is not there. @throws `corrupt` */
+  checkpoint(
+    known: KnownVolume,
+    named: NamedCheckpoint,
+    signal?: AbortSignal,
+  ): Promise<LoadedCheckpoint | undefined> {
+    return this.fetcher.run(loadCheckpoint(this.plans(known), named), signal);
+  }
+
+  /** What plans need to know of a volume. */
+  plans(known: KnownVolume): FramePlanContext {
+    return { directory: this.directory(known), codecs: this.#codecs, storeUrl: this.#store.url };
+  }
+
+  async #build(known: KnownVolume, lsn: Lsn, signal: AbortSignal | undefined): Promise<RemoteState> {
+    const { manifest, hash } = known;
+    const source: StateSource = {
+      directory: this.directory(known),
+      codecs: this.#codecs,
+      remote: this.#store,
+      originHash: manifest.ancestors.length === 0 ? hash : undefined,
+      run: (plan, its) => this.fetcher.run(plan, its),
+    };
+    try {
+      return (await buildState(source, lsn, { signal })).state;
+    } catch (error) {
+      if (isPagefoldError(error, "corrupt", "diverged")) this.forget(manifest.volume);
+      throw error;
+    }
   }
 
   /** The state after one that is at hand; undefined where the log is another one by now. */

@@ -214,13 +214,16 @@ describe("writing objects", () => {
     expect((await site.get("/v1/tags")).json).toEqual({ tags: [{ tag: "docs", volume: other.id }] });
   });
 
-  it("what is reserved is not taken", async () => {
+  it("what is no value of its series, and no checkpoint, is not taken", async () => {
     const { site, id } = await served();
-    for (const folder of ["floor", "config", "checkpoints"]) {
-      expect((await site.put(`volumes/${id}/${folder}/${complement(1)}`, new Uint8Array(4))).status).toBe(
-        422,
-      );
+    const digits = "ab".repeat(16);
+    for (const name of ["floor/", "config/", "deleted/", "leases/", "checkpoints/"]) {
+      const key = `volumes/${id}/${name}${complement(1)}${name === "checkpoints/" ? `-${digits}` : ""}`;
+      expect((await site.put(key, new Uint8Array(4))).status, key).toBe(422);
     }
+    expect((await site.put(`volumes/${id}/checkpoints/${complement(1)}`, new Uint8Array(4))).status).toBe(
+      400,
+    );
   });
 
   it("bodies: larger than they may be, longer and shorter than stated, cut off, and never ending", async () => {

@@ -15,8 +15,9 @@ import { type CachedObject, MemoryBlocks } from "./memory-blocks.ts";
 
 export type { CachedStore, CacheOptions, CacheStats } from "./cached-store.ts";
 
-const IMMUTABLE = /^volumes\/[0-9a-z]{26}\/(?:manifest$|(?:segments|commits|rollups|checkpoints)\/)/;
-const ON_DISK = /^volumes\/[0-9a-z]{26}\/segments\//;
+const IMMUTABLE =
+  /^volumes\/[0-9a-z]{26}\/(?:manifest$|(?:segments|compacted|commits|rollups|checkpoints)\/)/;
+const ON_DISK = /^volumes\/[0-9a-z]{26}\/(?:segments|compacted)\//;
 /** Blocks that one request of the store brings at most. */
 const BLOCKS_PER_REQUEST = 16;
 

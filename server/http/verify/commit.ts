@@ -6,7 +6,7 @@ import type { Lsn, VolumeId } from "../../../src/base/brand.ts";
 import { StateChecksumSum } from "../../../src/format/checksum.ts";
 import type { DecodedCommit } from "../../../src/format/commit-codec.ts";
 import { decodeCommit } from "../../../src/format/commit-codec.ts";
-import { checkpointKey, segmentKey } from "../../../src/format/keys.ts";
+import { segmentKey } from "../../../src/format/keys.ts";
 import type { CommitHeader, ReadIndex, SegmentRef } from "../../../src/format/model.ts";
 import { PageSet } from "../../../src/format/page-set.ts";
 import {
@@ -20,6 +20,7 @@ import { HttpError } from "../problem.ts";
 import { type KnownVolume, signalOf } from "../volume-logs.ts";
 import { checkBands } from "./bands.ts";
 import { checkChecksum } from "./checksum.ts";
+import { provenCheckpoint } from "./floor.ts";
 import { asLie, decoding, lie } from "./lies.ts";
 import { checkFrames } from "./segment.ts";
 
@@ -63,14 +64,14 @@ export async function checkCommit(
   known: KnownVolume,
   lsn: Lsn,
   bytes: Uint8Array,
-  signal?: AbortSignal,
+  signal: AbortSignal,
 ): Promise<CheckedCommit> {
   const { volume } = known.manifest;
   const what = `commit ${lsn} of volume ${volume}`;
   const commit = decodeWhole(context, what, volume, lsn, bytes);
   const parent = await parentOf(context, known, lsn, signal);
   checkAgainstParent(what, known, commit.header, parent);
-  await checkCheckpoint(context, what, commit.header, parent.checkpoint, signal);
+  await checkAnchor(context, what, known, commit.header, parent.checkpoint, signal);
   const { header } = commit;
   const added = new StateChecksumSum();
   for (let i = 0; i < header.segments.length; i += SEGMENTS_AT_ONCE) {
@@ -128,24 +129,24 @@ function checkAgainstParent(what: string, known: KnownVolume, header: CommitHead
   if (header.time < parent.time) throw lie(what, "its time is before that of its parent");
 }
 
-/** A checkpoint may only be named where it is; later ones never give an older one. */
-async function checkCheckpoint(
-  { origin }: ServerContext,
+/** A checkpoint may only be named where it is, and is what its hash says; later ones never give an older one. */
+async function checkAnchor(
+  context: ServerContext,
   what: string,
+  known: KnownVolume,
   header: CommitHeader,
   before: CommitHeader["checkpoint"],
-  signal: AbortSignal | undefined,
+  signal: AbortSignal,
 ): Promise<void> {
   const { checkpoint } = header;
   if (checkpoint?.lsn === before?.lsn && checkpoint?.hash === before?.hash) return;
   if (checkpoint === undefined || (before !== undefined && checkpoint.lsn <= before.lsn)) {
     throw lie(what, "it names an older checkpoint than its parent");
   }
-  const start = await origin.get(checkpointKey(header.volume, checkpoint.lsn, checkpoint.hash), {
-    range: { offset: 0, length: 1 },
-    ...signalOf(signal),
-  });
-  if (start === undefined) throw lie(what, `there is no checkpoint of LSN ${checkpoint.lsn}`);
+  const { lsn } = checkpoint;
+  const volume = context.logs.directory(known).volumeOf(lsn);
+  if ((await provenCheckpoint(context, known, { volume, ...checkpoint }, signal)) === undefined)
+    throw lie(what, `there is no checkpoint of LSN ${lsn} with the hash ${checkpoint.hash}`);
 }
 
 /** Reads a range of a segment. */

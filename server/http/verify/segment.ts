@@ -43,6 +43,13 @@ function proofOf({ length, indexHash, digestsHash }: SegmentRef): string {
   return `${length} ${indexHash} ${digestsHash}`;
 }
 
+export interface SegmentName {
+  readonly volume: VolumeId;
+  /** Of its commit; a compaction's has none, as checkpoints of several LSNs may name it. */
+  readonly lsn: Lsn | undefined;
+  readonly id: SegmentId;
+}
+
 type CheckContext = Pick<ServerContext, "codecs" | "decoder" | "runtime">;
 
 /**
@@ -52,16 +59,22 @@ type CheckContext = Pick<ServerContext, "codecs" | "decoder" | "runtime">;
 export async function checkSegment(
   context: CheckContext,
   bytes: Uint8Array,
-  name: { readonly volume: VolumeId; readonly lsn: Lsn; readonly id: SegmentId },
+  name: SegmentName,
   manifest: Manifest,
 ): Promise<SegmentRef> {
-  const what = `segment ${name.id} of commit ${name.lsn} of volume ${name.volume}`;
+  const from = name.lsn === undefined ? "a compaction" : `commit ${name.lsn}`;
+  const what = `segment ${name.id} of ${from} of volume ${name.volume}`;
+  const where = {
+    volume: name.volume,
+    segment: name.id,
+    ...(name.lsn === undefined ? {} : { lsn: name.lsn }),
+  };
   const { ref, index } = decoding(what, () => openSegment(context, bytes, name));
   if (index.pageSize !== manifest.pageSize) {
     throw lie(what, `its pages have ${index.pageSize} bytes, those of the volume ${manifest.pageSize}`);
   }
   const digests = part(bytes, ref.digests);
-  await checkFrames(context, manifest, { index, digests, what, where: { ...name } }, async (first, last) =>
+  await checkFrames(context, manifest, { index, digests, what, where }, async (first, last) =>
     bytes.subarray(first.offset, last.offset + last.length),
   );
   return ref;
@@ -71,12 +84,13 @@ export async function checkSegment(
 function openSegment(
   { codecs }: CheckContext,
   bytes: Uint8Array,
-  name: { readonly volume: VolumeId; readonly lsn: Lsn; readonly id: SegmentId },
+  name: SegmentName,
 ): { ref: SegmentRef; index: ReadIndex } {
   const what = `segment ${name.id}`;
   if (bytes.length <= SEGMENT_FOOTER_BYTES) throw lie(what, `it has only ${bytes.length} bytes`);
   const footer = decodeSegmentFooter(bytes.subarray(bytes.length - SEGMENT_FOOTER_BYTES), bytes.length);
-  if (footer.volume !== name.volume || footer.lsn !== name.lsn || footer.id !== name.id) {
+  const isOther = footer.volume !== name.volume || footer.id !== name.id;
+  if (isOther || (name.lsn !== undefined && footer.lsn !== name.lsn)) {
     throw lie(
       what,
       `its footer says segment ${footer.id} of commit ${footer.lsn} of volume ${footer.volume}`,

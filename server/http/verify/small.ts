@@ -1,11 +1,12 @@
-/** Checks of the small objects that the object plane takes: manifests, tag values, bands stored apart, head hints, pins. */
+/** Checks of the small objects that the object plane takes: manifests, values of series, bands stored apart, head hints, pins. */
 import { LSN_ZERO, type Lsn, type VolumeId } from "../../../src/base/brand.ts";
 import { ByteReader, equalBytes } from "../../../src/format/bytes.ts";
+import { decodeConfig } from "../../../src/format/config-codec.ts";
 import { decodeDeleted } from "../../../src/format/deleted-codec.ts";
 import { HASH_BYTES } from "../../../src/format/hash.ts";
 import { decodeHeadHint } from "../../../src/format/head-codec.ts";
 import { trailingPowers } from "../../../src/format/jumps.ts";
-import { forkKey, manifestKey } from "../../../src/format/keys.ts";
+import { configKey, deletedKey, floorKey, forkKey, leaseKey, manifestKey } from "../../../src/format/keys.ts";
 import { decodeLease } from "../../../src/format/lease-codec.ts";
 import { decodeManifest } from "../../../src/format/manifest-codec.ts";
 import { forkPoint, type Manifest } from "../../../src/format/model.ts";
@@ -14,11 +15,10 @@ import { decodeRollup } from "../../../src/format/rollup-codec.ts";
 import { decodeTag } from "../../../src/format/tag-codec.ts";
 import { ancestorsAt } from "../../../src/history/fork.ts";
 import type { ServerContext } from "../context.ts";
-import type { ObjectName } from "../object-keys.ts";
+import type { NameOf, SeriesKind } from "../object-keys.ts";
+import { HttpError } from "../problem.ts";
 import { signalOf } from "../volume-logs.ts";
 import { decoding, lie } from "./lies.ts";
-
-type Named<Kind extends ObjectName["kind"]> = Extract<ObjectName, { readonly kind: Kind }>;
 
 /** @throws 422 */
 export function checkManifest({ codecs }: ServerContext, volume: VolumeId, bytes: Uint8Array): Manifest {
@@ -65,7 +65,7 @@ export async function checkFork(context: ServerContext, fork: Manifest, signal?:
 /** @throws 422 */
 export function checkTagValue(
   { codecs }: ServerContext,
-  { tag, key }: Named<"tag">,
+  { tag, key }: NameOf<"tag">,
   bytes: Uint8Array,
 ): VolumeId | undefined {
   return decoding(`a value of tag ${tag}`, () => decodeTag(bytes, codecs.hash, { tag, key })).volume;
@@ -74,7 +74,7 @@ export function checkTagValue(
 /** That a head hint is one, and tells of a commit that exists. @throws 422 */
 export async function checkHint(
   context: ServerContext,
-  { volume }: Named<"head">,
+  { volume }: NameOf<"head">,
   bytes: Uint8Array,
   signal?: AbortSignal,
 ): Promise<void> {
@@ -88,7 +88,7 @@ export async function checkHint(
 /** A pin is empty, and pins commits that exist. @throws 422 */
 export async function checkPin(
   context: ServerContext,
-  { volume, fork, lsn }: Named<"pin">,
+  { volume, fork, lsn }: NameOf<"pin">,
   bytes: Uint8Array,
   signal?: AbortSignal,
 ): Promise<void> {
@@ -98,10 +98,51 @@ export async function checkPin(
   if (lsn > (await context.logs.head(known, signal))) throw lie(what, `there is no commit ${lsn}`);
 }
 
+/** The pin of a restore is empty, and made for the commit to come, or for one that came meanwhile. @throws 422 */
+export async function checkRestorePin(
+  context: ServerContext,
+  { volume, lsn, from }: NameOf<"restore">,
+  bytes: Uint8Array,
+  signal?: AbortSignal,
+): Promise<void> {
+  const what = `the pin of a restore of volume ${volume} to LSN ${from}`;
+  if (bytes.length !== 0) throw lie(what, `it has ${bytes.length} bytes, and must have none`);
+  if (from >= lsn) throw lie(what, `commit ${lsn} cannot restore a later state`);
+  const known = await context.logs.volume(volume, signal);
+  const head = await context.logs.head(known, signal);
+  if (lsn > head + 1) throw lie(what, `commit ${lsn} is not the next one: the newest is ${head}`);
+}
+
+/** A value of a series goes behind the one before it: a gap would hide it, and all after it. @throws 409 */
+export async function checkNext(
+  { origin }: ServerContext,
+  { kind, volume, n }: { readonly kind: SeriesKind; readonly volume: VolumeId; readonly n: number },
+  signal?: AbortSignal,
+): Promise<void> {
+  if (n === 1 || (await origin.get(SERIES_KEY[kind](volume, n - 1), signalOf(signal))) !== undefined) return;
+  throw new HttpError(
+    409,
+    "conflict",
+    `value ${n} of the ${kind} of volume ${volume} has to wait: there is no value ${n - 1}`,
+    { details: { volume, n } },
+  );
+}
+
+const SERIES_KEY = { floor: floorKey, config: configKey, deleted: deletedKey, lease: leaseKey } as const;
+
+/** @throws 422 */
+export function checkConfig(
+  { codecs }: ServerContext,
+  { volume, n }: NameOf<"config">,
+  bytes: Uint8Array,
+): void {
+  decoding(`the settings of volume ${volume}`, () => decodeConfig(bytes, codecs.hash, { volume, n }));
+}
+
 /** That it is a value of the series, and what it keeps is the volume's manifest. @throws 422 */
 export function checkDeleted(
   context: ServerContext,
-  { volume, key }: Named<"deleted">,
+  { volume, key }: NameOf<"deleted">,
   bytes: Uint8Array,
 ): void {
   const what = `a deletion of volume ${volume}`;
@@ -112,14 +153,14 @@ export function checkDeleted(
 /** @throws 422 */
 export function checkLease(
   { codecs }: ServerContext,
-  { volume, key }: Named<"lease">,
+  { volume, key }: NameOf<"lease">,
   bytes: Uint8Array,
 ): void {
   decoding(`a lease of volume ${volume}`, () => decodeLease(bytes, codecs.hash, { volume, key }));
 }
 
 /** That bands stored apart decode. Whether they are the right ones, the commit says; until then they are a cache of nothing. @throws 422 */
-export function checkRollup({ volume, lsn }: Named<"rollup">, bytes: Uint8Array): void {
+export function checkRollup({ volume, lsn }: NameOf<"rollup">, bytes: Uint8Array): void {
   const what = `the rollup of commit ${lsn} of volume ${volume}`;
   const bands = decoding(what, () => splitBands(bytes));
   const powers = trailingPowers(lsn);

@@ -1,0 +1,73 @@
+/**
+ * What the newest floor of a volume keeps: the objects that its checkpoints name. Deleting asks here, and so does reading by a fork. Worked out once for
+ * each floor, which never changes.
+ */
+import type { Lsn, VolumeId } from "../../src/base/brand.ts";
+import { Lru } from "../../src/base/lru.ts";
+import type { Floor } from "../../src/format/model.ts";
+import { placedKey } from "../../src/replicate/commit-lookup.ts";
+import type { NameOf } from "./object-keys.ts";
+import type { KnownVolume, VolumeLogs } from "./volume-logs.ts";
+
+export interface Kept {
+  readonly floor: Floor | undefined;
+  /** Keys of segments that its checkpoints name; the lowest LSN of these for each. */
+  readonly segments: ReadonlyMap<string, Lsn>;
+}
+
+const NOTHING: Kept = { floor: undefined, segments: new Map() };
+/** Segments of all floors that are remembered, and answers about single segments. */
+const SEGMENTS = 500_000;
+const ANSWERS = 65_536;
+
+export class KeptObjects {
+  readonly #logs: VolumeLogs;
+  readonly #floors = new Lru<string, Kept>(SEGMENTS);
+  /** A segment that a checkpoint named holds what it held then, whatever later floors name. */
+  readonly #lowest = new Lru<string, Lsn>(ANSWERS);
+
+  constructor(logs: VolumeLogs) {
+    this.#logs = logs;
+  }
+
+  /** As of now; undefined where there is no such volume: then nothing of it is kept. */
+  async find(volume: VolumeId, signal?: AbortSignal): Promise<Kept | undefined> {
+    const known = await this.#logs.find(volume, signal);
+    return known === undefined ? undefined : this.of(known, signal);
+  }
+
+  /** As of the newest floor. */
+  async of(known: KnownVolume, signal?: AbortSignal): Promise<Kept> {
+    const floor = await this.#logs.floor(known, signal);
+    return floor === undefined ? NOTHING : this.under(known, floor, signal);
+  }
+
+  /** As of one floor. What its checkpoints do not say, because they are gone, is not kept by them. */
+  async under(known: KnownVolume, floor: Floor, signal?: AbortSignal): Promise<Kept> {
+    const { volume } = floor;
+    const id = `${volume} ${floor.n} ${floor.time}`;
+    const remembered = this.#floors.get(id);
+    if (remembered !== undefined) return remembered;
+    const segments = new Map<string, Lsn>();
+    for (const { lsn, hash } of floor.checkpoints) {
+      const loaded = await this.#logs.checkpoint(known, { volume, lsn, hash }, signal);
+      for (const segment of loaded?.checkpoint.segments ?? []) {
+        const key = placedKey(segment);
+        // LSNs rise, so that the first is the lowest.
+        if (!segments.has(key)) segments.set(key, lsn);
+      }
+    }
+    const kept = { floor, segments };
+    this.#floors.set(id, kept, segments.size + 1);
+    return kept;
+  }
+
+  /** The lowest LSN whose kept state is read from a segment of a compaction; undefined where none is. */
+  async lowestNaming({ key, volume }: NameOf<"compacted">, signal?: AbortSignal): Promise<Lsn | undefined> {
+    const known = this.#lowest.get(key);
+    if (known !== undefined) return known;
+    const lsn = (await this.find(volume, signal))?.segments.get(key);
+    if (lsn !== undefined) this.#lowest.set(key, lsn, 1);
+    return lsn;
+  }
+}

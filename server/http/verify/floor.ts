@@ -1,0 +1,128 @@
+/**
+ * Checks a floor that was sent. What it does not name may be collected, for good: so it follows the newest one, never falls, names only checkpoints that
+ * were proven, complete ones where commits may go, and keeps what forks share.
+ */
+import type { Lsn, VolumeId } from "../../../src/base/brand.ts";
+import { decodeFloor } from "../../../src/format/floor-codec.ts";
+import { checkpointKey, forksPrefix, parseForkKey } from "../../../src/format/keys.ts";
+import type { Floor, FloorCheckpoint } from "../../../src/format/model.ts";
+import type { ServerContext } from "../context.ts";
+import { type NameOf, parseObjectKey } from "../object-keys.ts";
+import { HttpError } from "../problem.ts";
+import { type KnownVolume, signalOf } from "../volume-logs.ts";
+import { type CheckedCheckpoint, checkCheckpoint } from "./checkpoint.ts";
+import { decoding, lie } from "./lies.ts";
+
+export interface CheckedFloor {
+  readonly floor: Floor;
+  /** Whether nothing may be collected because of it that might not before: then whoever may push may create it. */
+  readonly keepsAll: boolean;
+}
+
+/** Pins of one listing. */
+const PAGE = 1000;
+
+/** @throws 422, 409 where it is not the next one, or drops what a fork needs */
+export async function checkFloor(
+  context: ServerContext,
+  known: KnownVolume,
+  { volume, n }: NameOf<"floor">,
+  bytes: Uint8Array,
+  signal: AbortSignal,
+): Promise<CheckedFloor> {
+  const what = `floor ${n} of volume ${volume}`;
+  const floor = decoding(what, () => decodeFloor(bytes, context.codecs.hash, { volume, n }));
+  const before = await context.logs.floor(known, signal);
+  const newest = before?.n ?? 0;
+  if (n > newest + 1) {
+    throw new HttpError(409, "conflict", `${what} has to wait: the newest is ${newest}`, {
+      details: { volume, n: newest },
+    });
+  }
+  // One that exists: creating it says so.
+  if (n <= newest) return { floor, keepsAll: true };
+  const lowest = before?.lsn ?? 0;
+  if (floor.lsn < lowest)
+    throw lie(what, `it is at LSN ${floor.lsn}, below ${lowest}, where the newest is: a floor never falls`);
+  const head = await context.logs.head(known, signal);
+  if (floor.lsn > head) throw lie(what, `there is no commit ${floor.lsn}`);
+  for (const named of floor.checkpoints) await checkNamed(context, known, what, floor, named, signal);
+  await checkForks(context, known, what, floor, signal);
+  return { floor, keepsAll: keepsAll(floor, before) };
+}
+
+function keepsAll(floor: Floor, before: Floor | undefined): boolean {
+  if (floor.lsn !== (before?.lsn ?? 0)) return false;
+  const lsns = new Set(floor.checkpoints.map(({ lsn }) => lsn));
+  return before === undefined || before.checkpoints.every(({ lsn }) => lsn > before.lsn || lsns.has(lsn));
+}
+
+async function checkNamed(
+  context: ServerContext,
+  known: KnownVolume,
+  what: string,
+  floor: Floor,
+  { lsn, time, hash }: FloorCheckpoint,
+  signal: AbortSignal,
+): Promise<void> {
+  const checked = await provenCheckpoint(context, known, { volume: floor.volume, lsn, hash }, signal);
+  if (checked === undefined)
+    throw lie(what, `there is no checkpoint of LSN ${lsn} with the hash ${hash}; send it first`);
+  if (checked.time !== time) throw lie(what, `commit ${lsn} is of another time`);
+  if (lsn <= floor.lsn && !checked.complete)
+    throw lie(
+      what,
+      `commits below LSN ${floor.lsn} may go, and the checkpoint of LSN ${lsn} does not place every page`,
+    );
+}
+
+/** A checkpoint that is stored now, and was checked when it came or is checked here; undefined where there is none with this hash. @throws 422 */
+export async function provenCheckpoint(
+  context: ServerContext,
+  known: KnownVolume,
+  {
+    volume,
+    lsn,
+    hash,
+  }: { readonly volume: VolumeId; readonly lsn: Lsn; readonly hash: CheckedCheckpoint["hash"] },
+  signal: AbortSignal,
+): Promise<CheckedCheckpoint | undefined> {
+  const key = checkpointKey(volume, lsn, hash);
+  const remembered = context.checkpoints.get(key);
+  const range = remembered === undefined ? {} : { range: { offset: 0, length: 1 } };
+  const bytes = await context.origin.get(key, { ...range, ...signalOf(signal) });
+  if (bytes === undefined) return undefined;
+  const name = parseObjectKey(key) as NameOf<"checkpoint">;
+  const checked = remembered ?? (await checkCheckpoint(context, known, name, bytes, signal));
+  return checked.hash === hash ? checked : undefined;
+}
+
+/** Forks read what they share through this floor: what they pin below it is among its checkpoints. @throws 409 */
+async function checkForks(
+  { origin, logs }: ServerContext,
+  { manifest: { volume } }: KnownVolume,
+  what: string,
+  floor: Floor,
+  signal: AbortSignal,
+): Promise<void> {
+  if (floor.lsn === 0) return;
+  const kept = new Set<Lsn>(floor.checkpoints.map(({ lsn }) => lsn));
+  for (let startAfter = ""; ; ) {
+    const pins = await origin.list(forksPrefix(volume), { startAfter, limit: PAGE, ...signalOf(signal) });
+    for (const { key } of pins) {
+      startAfter = key;
+      const pin = parseForkKey(key);
+      if (pin === undefined || pin.lsn >= floor.lsn || kept.has(pin.lsn)) continue;
+      const fork = await logs.find(pin.fork, signal);
+      // One that is gone needs nothing, nor does one that has everything under its own name.
+      if (fork === undefined || ((await logs.floor(fork, signal))?.lsn ?? 0) > pin.lsn) continue;
+      throw new HttpError(
+        409,
+        "conflict",
+        `${what} is refused: fork ${pin.fork} shares the state at LSN ${pin.lsn}, which it does not keep; keep that LSN, or detach the fork first`,
+        { details: { volume, fork: pin.fork, lsn: pin.lsn } },
+      );
+    }
+    if (pins.length < PAGE) return;
+  }
+}
