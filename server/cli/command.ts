@@ -5,6 +5,7 @@ import { exitCodes, failureOf, failureText } from "./errors.ts";
 import { runWork } from "./session.ts";
 import type { Verb } from "./verb.ts";
 import { cloneVerb } from "./verbs/clone.ts";
+import { diffVerb } from "./verbs/diff.ts";
 import { exportVerb } from "./verbs/export.ts";
 import { followVerb } from "./verbs/follow.ts";
 import { hydrateVerb } from "./verbs/hydrate.ts";
@@ -18,6 +19,7 @@ import { resetVerb } from "./verbs/reset.ts";
 import { serveVerb } from "./verbs/serve.ts";
 import { sqlVerb } from "./verbs/sql.ts";
 import { statusVerb } from "./verbs/status.ts";
+import { tagVerb } from "./verbs/tag.ts";
 import { tagsVerb } from "./verbs/tags.ts";
 import { tokenVerb } from "./verbs/token.ts";
 import { verifyVerb } from "./verbs/verify.ts";
@@ -37,8 +39,10 @@ const verbs: readonly Verb[] = [
   statusVerb,
   hydrateVerb,
   logVerb,
+  diffVerb,
   inspectVerb,
   tagsVerb,
+  tagVerb,
   verifyVerb,
   serveVerb,
   tokenVerb,

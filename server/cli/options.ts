@@ -4,6 +4,7 @@
  */
 import { type Command, InvalidArgumentError, Option } from "commander";
 import { isPageSize, MAX_PAGE_SIZE, MIN_PAGE_SIZE } from "../../src/base/brand.ts";
+import { parseDuration } from "../../src/history/duration.ts";
 
 /** What every verb takes. */
 export interface CommonOptions {
@@ -53,29 +54,57 @@ export function withLsn(command: Command): Command {
 /** A state of the past: a commit's number, or a time, at which some commit was the newest. */
 export type PastPoint = number | Date;
 
+/** How points are written, for help texts. */
+export const pointsText =
+  "a commit's number, a time such as 2026-01-31T18:00:00Z (UTC without a zone), or a span ago: -90m, -2h, -3d";
+
 /** Adds --at, which understands times too. */
 export function withAt(command: Command): Command {
   return command.addOption(
-    new Option("--at <lsn|time>", "as of this commit, or of this time, e.g. 2026-01-31T18:00:00Z")
+    new Option(
+      "--at <lsn|time>",
+      "as of this commit, of this time (2026-01-31T18:00:00Z), or of so long ago (-2h, -3d)",
+    )
       .argParser(lsnOrTime)
       .conflicts("lsn"),
   );
 }
 
-const isoTime = /^(?<day>\d{4}-\d\d-\d\d)(?:[T ]\d\d:\d\d(?::\d\d(?:\.\d+)?)?(?<zone>Z|[+-]\d\d:?\d\d)?)?$/i;
+/** Adds --at, and --lsn, which does the same for numbers and has been there for longer. */
+export function withPast(command: Command): Command {
+  return withAt(withLsn(command));
+}
 
-/** Digits are an LSN; a time is ISO 8601, in UTC where it names no zone. */
+/** The past state that `withPast` was given. */
+export function pastPoint({ at, lsn }: PastOptions): PastPoint | undefined {
+  return at ?? lsn;
+}
+
+export interface PastOptions {
+  readonly lsn?: number;
+  readonly at?: PastPoint;
+}
+
+const isoTime = /^(?<day>\d{4}-\d\d-\d\d)(?:[T ]\d\d:\d\d(?::\d\d(?:\.\d+)?)?(?<zone>Z|[+-]\d\d:?\d\d)?)?$/i;
+const spanAgo = /^-(?<span>[0-9]{1,9}[smhdwy])$/;
+
+/** Digits are an LSN; a time is ISO 8601, in UTC where it names no zone, or a span before now. */
 export function lsnOrTime(text: string): PastPoint {
   if (/^[0-9]+$/.test(text)) return positive(text);
+  const { span } = spanAgo.exec(text)?.groups ?? {};
+  if (span !== undefined) return new Date(Date.now() - parseDuration(span, "a past state"));
   const { day = "", zone } = isoTime.exec(text)?.groups ?? {};
   const time = new Date(`${text.replace(" ", "T")}${zone === undefined && text !== day ? "Z" : ""}`);
   // 31 February would be a day in March.
   if (day === "" || Number.isNaN(time.getTime()) || !new Date(day).toISOString().startsWith(day)) {
-    throw new InvalidArgumentError(
-      "Give a commit's number, or a time such as 2026-01-31T18:00:00Z (without a zone it is UTC).",
-    );
+    throw new InvalidArgumentError(`Give ${pointsText}.`);
   }
   return time;
+}
+
+/** As `lsnOrTime`, and 0 for the empty volume. */
+export function lsnOrTimeFrom0(text: string): PastPoint {
+  return /^0+$/.test(text) ? 0 : lsnOrTime(text);
 }
 
 /** A whole number from 0 to 2^53 - 1, digits only: neither "12abc" nor "1e3" nor "". */

@@ -7,7 +7,7 @@ import { InvalidArgumentError } from "commander";
 import fc from "fast-check";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
 import { fromJson, toJson } from "../../server/cli/json.ts";
-import { lsnOrTime } from "../../server/cli/options.ts";
+import { lsnOrTime, lsnOrTimeFrom0 } from "../../server/cli/options.ts";
 import { HISTORY_LINES, History, historyFile } from "../../server/cli/sql/history.ts";
 import { type Mode, rowWriter } from "../../server/cli/sql/modes.ts";
 import { Bindings, jsonParameter, type Parameter, textParameter } from "../../server/cli/sql/parameters.ts";
@@ -335,9 +335,30 @@ describe("a past state", () => {
       "2026-01-31T25:00",
       "12.5",
       "31.01.2026",
+      "-2",
+      "-2.5h",
+      "2h",
     ]) {
       if (bad === "2026") expect(lsnOrTime(bad)).toBe(2026);
       else expect(() => lsnOrTime(bad), bad).toThrow(InvalidArgumentError);
     }
+  });
+
+  it("is a span before now", () => {
+    for (const [text, ms] of [
+      ...[["-90s", 90_000] as const, ["-2h", 7_200_000] as const],
+      ...[["-3d", 3 * 86_400_000] as const, ["-1w", 7 * 86_400_000] as const],
+    ]) {
+      const before = Date.now();
+      const time = (lsnOrTime(text) as Date).getTime();
+      expect(time).toBeGreaterThanOrEqual(before - ms);
+      expect(time).toBeLessThanOrEqual(Date.now() - ms);
+    }
+  });
+
+  it("of a difference may be 0, too: before the first commit", () => {
+    expect(lsnOrTimeFrom0("0")).toBe(0);
+    expect(lsnOrTimeFrom0("7")).toBe(7);
+    expect(() => lsnOrTimeFrom0("-0")).toThrow(InvalidArgumentError);
   });
 });

@@ -1,17 +1,17 @@
 /** The shell on the process's own terminal: opens the database, greets, and gives the terminal back. */
 import { homedir } from "node:os";
 import { bytesText } from "../../bytes-text.ts";
-
+import { pastPoint } from "../options.ts";
 import type { Session } from "../session.ts";
 import { History, historyFile } from "./history.ts";
 import { LineReader } from "./line-reader.ts";
-import { learnTimes, mayWrite, openDatabase, pastPoint, type SqlOptions } from "./open.ts";
+import { learnPast, mayWrite, openDatabase, type SqlOptions } from "./open.ts";
 import { Shell } from "./shell.ts";
 import type { SqlSession } from "./sql-session.ts";
 
 export async function runInteractive(session: Session, name: string, options: SqlOptions): Promise<void> {
   const { output, signal } = session;
-  await learnTimes(session, name, options);
+  await learnPast(session, name, options);
   const database = await openDatabase(session, name, options, undefined);
   const past = pastPoint(options);
   if (past !== undefined) await database.moveTo(past, signal);

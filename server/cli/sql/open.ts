@@ -1,27 +1,27 @@
 /** From the options of `pagefold sql` to an open database. */
-import { isPagefoldError } from "../../../src/base/errors.ts";
 import { type BridgeKind, Database } from "../../../vfs/index.ts";
-import { type CommonOptions, defined, type LocalOption, type PastPoint } from "../options.ts";
+import { learnPoints } from "../learn-points.ts";
+import {
+  type CommonOptions,
+  defined,
+  type LocalOption,
+  type PastOptions,
+  type PastPoint,
+  pastPoint,
+} from "../options.ts";
 import type { Session } from "../session.ts";
 import type { Mode } from "./modes.ts";
 import type { Parameter } from "./parameters.ts";
 import { SqlSession } from "./sql-session.ts";
 
-export interface SqlOptions extends CommonOptions, LocalOption {
+export interface SqlOptions extends CommonOptions, LocalOption, PastOptions {
   readonly file?: readonly string[];
   readonly param: readonly Parameter[];
   readonly mode?: Mode;
   readonly push: boolean;
-  readonly lsn?: number;
-  readonly at?: PastPoint;
   readonly readOnly?: true;
   readonly create?: true;
   readonly bridge?: BridgeKind;
-}
-
-/** The past state that is asked for. */
-export function pastPoint({ at, lsn }: SqlOptions): PastPoint | undefined {
-  return at ?? lsn;
 }
 
 /** A commit that goes nowhere would be lost: without a local directory, `--no-push` is for reading. */
@@ -54,17 +54,13 @@ export async function openDatabase(
   });
 }
 
-/** Which commit was the newest at some time, only the log can tell: a replica learns of commits that it has not seen. */
-export async function learnTimes(session: Session, name: string, options: SqlOptions): Promise<void> {
-  if (!(options.at instanceof Date) || options.local === undefined) return;
-  const { signal } = session;
+/** Learns of commits that the local replica has not seen, where the past state that is asked for may be among them. */
+export async function learnPast(session: Session, name: string, options: SqlOptions): Promise<void> {
+  const point = pastPoint(options);
+  if (point === undefined || options.local === undefined) return;
   const store = await session.openStore(options);
   try {
-    const volume = await store.volume(name, { signal });
-    if (volume.status().ahead === 0) await volume.pull({ signal });
-  } catch (error) {
-    if (!isPagefoldError(error, "unavailable")) throw error;
-    session.output.talk(`pagefold: ${error.message}; what follows is as far as the log is known here`);
+    await learnPoints(session, await store.volume(name, { signal: session.signal }), [point]);
   } finally {
     await store.close();
   }

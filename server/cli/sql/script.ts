@@ -1,9 +1,10 @@
 /** SQL that is given, not typed: all statements in order, then the push; or the failure, with what it leaves behind. */
 import type { DatabaseStatus, LocalCommit, SqlRows } from "../../../vfs/index.ts";
 import { usageError } from "../errors.ts";
+import { pastPoint } from "../options.ts";
 import type { Result } from "../output.ts";
 import type { Session } from "../session.ts";
-import { learnTimes, openDatabase, pastPoint, type SqlOptions } from "./open.ts";
+import { learnPast, openDatabase, type SqlOptions } from "./open.ts";
 import { Bindings } from "./parameters.ts";
 import { located, type Place, pushFailure, withRemains } from "./remains.ts";
 import { LastResult, type ResultSink, TextSink } from "./run.ts";
@@ -27,7 +28,7 @@ export async function runScript(
 ): Promise<Result> {
   const { output, signal } = session;
   const statements = await readStatements(options, sql, signal);
-  await learnTimes(session, name, options);
+  await learnPast(session, name, options);
   const database = await openDatabase(session, name, options, pastPoint(options));
   const last = new LastResult();
   const sink = output.json ? last : new TextSink(output, options.mode ?? "table");

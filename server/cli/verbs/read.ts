@@ -1,24 +1,26 @@
+import { learnPoints } from "../learn-points.ts";
 import {
   type CommonOptions,
   count,
   defined,
   type LocalOption,
   nonEmpty,
+  type PastOptions,
+  pastPoint,
   withLocal,
-  withLsn,
+  withPast,
   withStore,
 } from "../options.ts";
 import type { Verb } from "../verb.ts";
 
-interface ReadOptions extends CommonOptions, LocalOption {
+interface ReadOptions extends CommonOptions, LocalOption, PastOptions {
   readonly offset: number;
   readonly length?: number;
-  readonly lsn?: number;
 }
 
 /** `pagefold read NAME`: a range of the volume's bytes on stdout, fetching only the pages it lies in. */
 export const readVerb: Verb = (program, run) => {
-  withLsn(withLocal(withStore(program.command("read")), "optional"))
+  withPast(withLocal(withStore(program.command("read")), "optional"))
     .description("the bytes of a volume on stdout; past the end there are none")
     .argument("<name>", "tag or volume id", nonEmpty)
     .option("--offset <n>", "first byte", count, 0)
@@ -28,8 +30,10 @@ export const readVerb: Verb = (program, run) => {
         const { output, signal } = session;
         const store = await session.openStore(options);
         const volume = await store.volume(name, { signal });
-        const { offset, length, lsn } = options;
-        const snapshot = lsn === undefined ? volume.snapshot() : await volume.at(lsn, { signal });
+        const { offset, length } = options;
+        const past = pastPoint(options);
+        if (past !== undefined) await learnPoints(session, volume, [past]);
+        const snapshot = past === undefined ? volume.snapshot() : await volume.at(past, { signal });
         session.onEnd(() => snapshot.close());
         const stream = volume.stream({ offset, ...defined({ length }), snapshot, signal });
         const chunks: Uint8Array[] = [];

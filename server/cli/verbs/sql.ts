@@ -1,6 +1,6 @@
 import { Option } from "commander";
 import { usageError } from "../errors.ts";
-import { nonEmpty, withAt, withLocal, withLsn, withStore } from "../options.ts";
+import { nonEmpty, withLocal, withPast, withStore } from "../options.ts";
 import { runInteractive } from "../sql/interactive.ts";
 import { modes } from "../sql/modes.ts";
 import { mayWrite, type SqlOptions } from "../sql/open.ts";
@@ -65,7 +65,7 @@ export const sqlVerb: Verb = (program, run) => {
       parameters.push(parse(text));
       return parameters;
     };
-  withAt(withLsn(withLocal(withStore(program.command("sql")), "optional")))
+  withPast(withLocal(withStore(program.command("sql")), "optional"))
     .description("run SQL on the database in a volume, and push what it changed; without SQL, a shell")
     .argument("<name>", "tag or volume id", nonEmpty)
     .argument(
