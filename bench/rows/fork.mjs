@@ -80,22 +80,35 @@ async function residentRows() {
   const changed = answers(db);
   if (changed === expected) throw new Error("nothing changed");
   await check("what was pushed", undefined, volume, changed);
-  if (typeof volume.restore === "function") {
-    await volume.restore({ at: before });
-    await check("a restored state", undefined, volume, expected);
-  }
-  if (typeof volume.compact === "function") {
-    // By somebody else.
-    const other = await PageStore.open({ remote: objects, settings });
-    await (await other.volume("base")).compact();
-    await other.close();
-    await volume.pull();
-    await check("a compacted state", undefined, volume, expected);
-  }
+  await volume.restore({ at: before });
+  await check("a restored state", undefined, volume, expected);
+  // By somebody else, who has none of it resident.
+  const other = await PageStore.open({ remote: objects, settings });
+  const cold = await other.volume("base");
+  await proveThatFaultsAreSeen(sqlite3, installPagefoldVfs, ResidentOnlyBridge, other, cold);
+  await cold.compact({ all: true });
+  await other.close();
+  await volume.pull();
+  await check("a compacted state", undefined, volume, expected);
   db.close();
   vfs.dispose();
   await store.close();
   return rows;
+}
+
+/** Where nothing is resident the same queries must count some. */
+async function proveThatFaultsAreSeen(sqlite3, installPagefoldVfs, ResidentOnlyBridge, store, volume) {
+  const vfs = installPagefoldVfs(sqlite3, store, { name: "pagefold-cold", bridge: new ResidentOnlyBridge() });
+  const { faults } = await faultsOf(volume, () => {
+    const db = new sqlite3.oo1.DB("file:/base?vfs=pagefold-cold", "w");
+    try {
+      return answers(db);
+    } finally {
+      db.close();
+    }
+  });
+  vfs.dispose();
+  if (faults === 0) throw new Error("a volume without resident pages was read without a fault");
 }
 
 /** Faults, and refused reads: the bridge reads what is resident and nothing else. */

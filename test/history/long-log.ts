@@ -70,9 +70,9 @@ export class LongLog {
   /** Of the newest commit. */
   lsn = 0 as Lsn;
   hash: Hash;
-  /** Bytes of commit objects so far, and of rollups stored apart, with their numbers; bands that ride along are counted in both. */
+  /** What was put so far. Of the commits' bytes, `areaBytes` are their pages with index and digests; bands that ride along are in `bandBytes`, too. */
   readonly stored = {
-    ...{ commits: 0, commitBytes: 0, pages: 0 },
+    ...{ commits: 0, commitBytes: 0, areaBytes: 0, pages: 0 },
     ...{ bandBytes: 0, rollups: 0, rollupBytes: 0, checkpoints: 0, checkpointBytes: 0 },
   };
   readonly #options: LongLogOptions;
@@ -129,6 +129,11 @@ export class LongLog {
 
   get stateChecksum(): bigint {
     return this.#pages.sum.value();
+  }
+
+  /** Of the newest commit. */
+  get time(): TimeMs {
+    return this.#time;
   }
 
   /** The commit that wrote a page last; 0 where none did. */
@@ -198,6 +203,7 @@ export class LongLog {
     if (lsn % HINT_EVERY === 0 || lsn === 1) await store.put(headKey(volume), encodeHeadHint(lsn));
     this.stored.commits++;
     this.stored.commitBytes += bytes.length;
+    this.stored.areaBytes += segment.bytes.length;
     this.stored.bandBytes += bands.refs.reduce((sum, band) => sum + band.length, 0);
     this.stored.pages += pages.length;
     own.hash = hash;

@@ -15,17 +15,18 @@ export function alikePages(pageSize: number, variants = 61): PageContents {
   return { bytes: (_, lsn) => pages[lsn % variants]!, variant: (lsn) => lsn % variants };
 }
 
-/** Pages that are all different and compress to about half, like those of a database. */
-export function mixedPages(pageSize: number): PageContents {
+/** Pages that are all different and compress to about half, like those of a database, or to another share of their size. */
+export function mixedPages(pageSize: number, share = 0.5): PageContents {
   const pool = fillRandom(seededRandom(7), new Uint8Array(2 ** 20));
   const bytes = new Uint8Array(pageSize);
   const view = new DataView(bytes.buffer);
+  const random = Math.ceil(share * pageSize);
   return {
     bytes(page, lsn) {
       const start = (Math.imul(page, 2_654_435_761) ^ Math.imul(lsn, 2_246_822_519)) >>> 0;
       const from = start % (pool.length - pageSize);
-      bytes.set(pool.subarray(from, from + pageSize / 2));
-      bytes.fill(32 + (start % 64), pageSize / 2);
+      bytes.set(pool.subarray(from, from + random));
+      bytes.fill(32 + (start % 64), random);
       view.setUint32(0, page, true);
       view.setUint32(4, lsn, true);
       return bytes;
