@@ -23,7 +23,7 @@ import { anchor } from "./checkpoint-after-push.ts";
 import { deleteGarbage, framePagesOf, fullSegmentPages } from "./compacted-writer.ts";
 import type { CompactionPoint, CompactionResult, CompactOptions } from "./compaction-options.ts";
 import { type PlanInput, type PlanLimits, pagesToMove, planStep, type StepPlan } from "./compaction-plan.ts";
-import { adoptSegments, type FreshPages, placementUnder } from "./compaction-source.ts";
+import { adoptSegments, type FreshPages, placementUnder, withoutPages } from "./compaction-source.ts";
 import { movePages } from "./move-pages.ts";
 import { Pace } from "./pace.ts";
 import type { Placement } from "./placement.ts";
@@ -267,15 +267,6 @@ const NOTHING: StepPlan = { scattered: PageSet.empty, sorted: PageSet.empty, set
 
 function signalOf({ signal }: CompactOptions): { readonly signal?: AbortSignal } {
   return signal === undefined ? {} : { signal };
-}
-
-function withoutPages({ scattered, sorted }: FreshPages, moved: PageSet): FreshPages {
-  const left = new Map<Lsn, PageSet>();
-  for (const [lsn, pages] of scattered) {
-    const rest = pages.subtract(moved);
-    if (!rest.isEmpty) left.set(lsn, rest);
-  }
-  return { scattered: left, sorted: sorted.subtract(moved) };
 }
 
 /** The next floor: as the one before, with one checkpoint more, or another of the same LSN. */

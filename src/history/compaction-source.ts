@@ -30,10 +30,12 @@ export async function placementUnder(
   for (let tries = 0; tries < TRIES; tries++) {
     const floor = await newestFloor(context, options);
     refuseCollected(context, floor, state.lsn);
-    const named = checkpointUpTo(floor, state.lsn) ?? floor?.checkpoints[0];
+    // Most pages still stand as they did at the next older one that is kept, or already as they do at the next newer one.
+    const near = [checkpointUpTo(floor, state.lsn), floor?.checkpoints.find(({ lsn }) => lsn > state.lsn)];
+    const wanted = near.filter((named) => named !== undefined).map((named) => ({ volume, ...named }));
+    const loaded = await Promise.all(wanted.map((named) => fetchCheckpoint(context, named, options)));
     // Gone: then the floor has moved on.
-    if (named !== undefined && (await fetchCheckpoint(context, { volume, ...named }, options)) === undefined)
-      continue;
+    if (loaded.includes(undefined)) continue;
     const sources = reliable(context, floor, state.lsn, options.also);
     return { floor, placement: new Placement(context.replica.directory, state, sources) };
   }
@@ -115,4 +117,14 @@ export async function adoptSegments(
   }
   const adoptedBytes = adopted.reduce((sum, { ref }) => sum + ref.length, 0);
   return { fresh: { scattered, sorted: inSegments }, adoptedBytes };
+}
+
+/** What is left to be placed after some pages were. */
+export function withoutPages({ scattered, sorted }: FreshPages, moved: PageSet): FreshPages {
+  const left = new Map<Lsn, PageSet>();
+  for (const [lsn, pages] of scattered) {
+    const rest = pages.subtract(moved);
+    if (!rest.isEmpty) left.set(lsn, rest);
+  }
+  return { scattered: left, sorted: sorted.subtract(moved) };
 }
