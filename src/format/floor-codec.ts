@@ -1,7 +1,7 @@
 /**
  * `volumes/<volume>/floor/<~n>`: what is kept of a volume's history (FORMAT.md, "Floor").
  *
- *     "PFFL" with self check (24 bytes) · volume 16 · compatible u32 · incompatible u32 · varint n · varint LSN · varint time ·
+ *     "PFFL" with self check (24 bytes; flags bit 0 = closed) · volume 16 · compatible u32 · incompatible u32 · varint n · varint LSN · varint time ·
  *     varint checkpoints, rising, each: varint LSN − LSN before − 1 (the first: LSN − 1) · varint time · hash 32 · extension area
  */
 import { assert } from "../base/assert.ts";
@@ -22,6 +22,7 @@ import type { Floor, FloorCheckpoint } from "./model.ts";
 import { readSelfChecked, withSelfCheck } from "./self-check.ts";
 
 const MAGIC = "PFFL";
+const CLOSED = 1;
 const CHECKPOINT_BYTES_LEAST = 2 + HASH_BYTES;
 
 export function encodeFloor(floor: Floor, hasher: Hasher): Uint8Array {
@@ -40,7 +41,7 @@ export function encodeFloor(floor: Floor, hasher: Hasher): Uint8Array {
     before = lsn;
   }
   writeExtension(writer);
-  return withSelfCheck(MAGIC, writer.finish(), hasher);
+  return withSelfCheck(MAGIC, writer.finish(), hasher, floor.closed ? CLOSED : 0);
 }
 
 /** Throws `corrupt` or `unsupported_version`. */
@@ -52,7 +53,7 @@ export function decodeFloor(
   const details = { volume: expect.volume, floor: expect.n };
   const checked = readSelfChecked(MAGIC, bytes, hasher, "a floor", details);
   const reader: ByteReader = checked.reader;
-  reader.check(checked.flags === 0, "unknown flags");
+  reader.check(checked.flags <= CLOSED, "unknown flags");
   const volume = idFromBytes<VolumeId>(reader.bytes(ID_BYTES, "the volume"));
   reader.check(volume === expect.volume, `it belongs to volume ${volume}`);
   const features = readFeatures(reader, "a floor", details);
@@ -80,14 +81,16 @@ export function decodeFloor(
   }
   readExtension(reader, features);
   reader.end();
-  const floor = { volume, n, lsn, time, checkpoints };
+  const closed = checked.flags === CLOSED ? { closed: true } : {};
+  const floor = { volume, n, ...closed, lsn, time, checkpoints };
   const problem = floorProblem(floor);
   reader.check(problem === undefined, problem ?? "");
   return floor;
 }
 
-function floorProblem({ n, lsn, checkpoints }: Floor): string | undefined {
+function floorProblem({ n, closed, lsn, checkpoints }: Floor): string | undefined {
   if (n < 1) return "it has no number";
+  if (closed) return checkpoints.length === 0 ? undefined : "it keeps checkpoints of a volume that is gone";
   if (lsn > 0 && !checkpoints.some((each) => each.lsn === lsn)) return `no checkpoint at its LSN ${lsn}`;
   const unsorted = checkpoints.some((each, i) => i > 0 && each.lsn <= checkpoints[i - 1]!.lsn);
   return unsorted ? "checkpoints out of order" : undefined;

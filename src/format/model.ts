@@ -189,6 +189,8 @@ export interface FloorCheckpoint {
 export interface Floor {
   readonly volume: VolumeId;
   readonly n: number;
+  /** The volume is being deleted for good, or was: nothing of it may be relied on, and no commit of it is acknowledged any more. */
+  readonly closed?: boolean;
   /** Commits below it may be gone; 0: none is. Where it is not 0, a checkpoint at this LSN is among `checkpoints`. */
   readonly lsn: Lsn;
   /** When it was made. */

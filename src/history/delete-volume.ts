@@ -13,7 +13,7 @@ import type { TimeMs, VolumeId } from "../base/brand.ts";
 import { isPagefoldError, PagefoldError } from "../base/errors.ts";
 import type { Runtime } from "../base/runtime.ts";
 import type { Codecs } from "../format/codecs.ts";
-import { manifestKey, volumePrefix } from "../format/keys.ts";
+import { floorPrefix, manifestKey, volumePrefix } from "../format/keys.ts";
 import type { ObjectStore } from "../remote/object-store.ts";
 import { type DeletedState, deletedState, lastDeletion, recordDeletion, timeText } from "./deleted.ts";
 import { type PurgeOptions, purgeDeleted, refuseForForks } from "./purge.ts";
@@ -203,8 +203,10 @@ async function giveBack(
   return { tags: given, taken };
 }
 
+/** Whether nothing is left but the floor that says so. */
 async function isGone(store: ObjectStore, volume: VolumeId, signal: Signal): Promise<boolean> {
-  return (await store.list(volumePrefix(volume), { limit: 1, ...signal })).length === 0;
+  const found = await store.list(volumePrefix(volume), { limit: 2, ...signal });
+  return found.every(({ key }) => key.startsWith(floorPrefix(volume)));
 }
 
 function noSuchVolume({ url }: ObjectStore, volume: VolumeId): PagefoldError {

@@ -4,14 +4,12 @@
  */
 import type { Hash, Lsn, VolumeId } from "../base/brand.ts";
 import { isPagefoldError, PagefoldError } from "../base/errors.ts";
-import type { Codecs } from "../format/codecs.ts";
 import { newId } from "../format/ids.ts";
 import { forkKey, manifestKey } from "../format/keys.ts";
 import { FORK_PROOF, LIMITS } from "../format/limits.ts";
 import { decodeManifest, encodeManifest } from "../format/manifest-codec.ts";
 import type { Ancestor, Manifest } from "../format/model.ts";
 import type { ForkPlan } from "../local/fork-records.ts";
-import type { ObjectStore } from "../remote/object-store.ts";
 import { assertWritable } from "../remote/writable.ts";
 import { confirmBase } from "../replicate/confirm.ts";
 import { type ReplicaContext, sourceOf } from "../replicate/context.ts";
@@ -20,7 +18,6 @@ import { stateOf } from "../replicate/past.ts";
 import { settlePush } from "../replicate/push.ts";
 import { hashOf } from "../volume/remote-state.ts";
 import type { Replica } from "../volume/replica.ts";
-import { lastDeletion } from "./deleted.ts";
 
 type Signal = { readonly signal?: AbortSignal };
 
@@ -171,57 +168,40 @@ async function create(
   manifest: Uint8Array,
   { signal }: Signal,
 ): Promise<void> {
-  const { remote, codecs, replica } = context;
+  const { remote } = context;
   const options = signal === undefined ? {} : { signal };
   const put = { ifAbsent: true, ...options };
   const [direct] = ancestors;
   if (direct !== undefined) {
-    const pin = forkKey(direct.volume, volume, direct.lsn);
-    await remote.put(pin, new Uint8Array(0), put);
-    // A collection that looked for pins before this one was there has raised the floor; one that begins now sees the pin.
-    await checkKept(context, direct, pin, options);
-    const [parent] = await remote.list(manifestKey(direct.volume), { limit: 1, ...options });
-    if (parent === undefined && !(await isKept(remote, codecs, direct.volume, replica.manifest, options))) {
-      // Made before the parent was deleted, it needs its pin.
-      if ((await remote.get(manifestKey(volume), options)) !== undefined) return;
-      await remote.delete([pin], options);
-      throw new PagefoldError(
-        "not_found",
-        `volume ${direct.volume} was deleted meanwhile; nothing was forked: undelete it, or import what this side has of it as a new volume`,
-        { details: { volume: direct.volume } },
-      );
-    }
+    await remote.put(forkKey(direct.volume, volume, direct.lsn), new Uint8Array(0), put);
+    // A collection, or a purge, that looked for pins before this one was there has moved the floor; one that begins now sees the pin.
+    await checkKept(context, direct, volume, options);
   }
   // "Exists": an earlier attempt came through, as nobody else knows the id.
   await remote.put(manifestKey(volume), manifest, put);
 }
 
-/**
- * Whether a volume without a manifest, in which a pin was just created, keeps what is pinned: a deleted one does, for the forks that it has, unless it was
- * announced that it goes for good. Whoever announces that looks for pins afterwards: it finds this one, or its announcement is found here.
- */
-async function isKept(
-  remote: ObjectStore,
-  codecs: Codecs,
-  volume: VolumeId,
-  forked: Manifest,
-  options: Signal,
-): Promise<boolean> {
-  if (volume === forked.volume) return false;
-  const last = await lastDeletion(remote, codecs, volume, options);
-  return last !== undefined && last.act !== "purging";
-}
-
-/** @throws `not_found` where the fork point is below the floor and nothing keeps it; the pin is taken away again */
+/** @throws `not_found` where nothing keeps the fork point any more; the pin is taken away again, unless an earlier run made the fork */
 async function checkKept(
   context: ReplicaContext,
   { volume, lsn }: Ancestor,
-  pin: string,
+  fork: VolumeId,
   options: Signal,
 ): Promise<void> {
+  const { remote } = context;
   const floor = await newestFloorOf(sourceOf(context), volume, options);
-  if (floor === undefined || lsn >= floor.lsn || floor.checkpoints.some((each) => each.lsn === lsn)) return;
-  await context.remote.delete([pin], options);
+  if (floor === undefined) return;
+  const isKept = lsn >= floor.lsn || floor.checkpoints.some((each) => each.lsn === lsn);
+  if (isKept && !floor.closed) return;
+  if ((await remote.get(manifestKey(fork), options)) !== undefined) return;
+  await remote.delete([forkKey(volume, fork, lsn)], options);
+  if (floor.closed) {
+    throw new PagefoldError(
+      "not_found",
+      `volume ${volume} was deleted for good meanwhile; nothing was forked: import what this side has of it as a new volume`,
+      { details: { volume } },
+    );
+  }
   throw new PagefoldError(
     "not_found",
     `volume ${volume} cannot be forked at LSN ${lsn}: that was collected, the retention keeps everything from LSN ${floor.lsn} on; fork at a newer one`,

@@ -3,20 +3,24 @@
  * by a value of the series `deleted/`, after which nothing is taken back and nobody forks; the order makes every place where it may be cut off a safe
  * one, and running it again finishes it:
  *
- * 1. the announcement;
- * 2. pins are looked for: a fork that is begun now finds the announcement, and one that was begun before is found here;
+ * 1. the announcement, and a closed floor: whoever pushes or forks now finds it before that counts;
+ * 2. pins are looked for: a fork that was begun before is found here;
  * 3. everything else, newest commits first, until nothing is found;
  * 4. the own pin in the parent: until then nothing that a fork shows may be deleted there;
  * 5. the series itself, which said whose pin that is.
+ *
+ * The closed floor stays: a push that slept for as long as it likes must not be acknowledged into a volume that is gone.
  */
-import type { VolumeId } from "../base/brand.ts";
+import { LSN_ZERO, type VolumeId } from "../base/brand.ts";
 import { PagefoldError, throwIfAborted } from "../base/errors.ts";
 import type { Runtime } from "../base/runtime.ts";
 import type { Codecs } from "../format/codecs.ts";
+import { decodeFloor, encodeFloor } from "../format/floor-codec.ts";
 import { parseId } from "../format/ids.ts";
 import {
   commitsPrefix,
   deletedPrefix,
+  floorKey,
   forkKey,
   forksPrefix,
   headKey,
@@ -25,6 +29,8 @@ import {
 } from "../format/keys.ts";
 import { decodeManifest } from "../format/manifest-codec.ts";
 import type { ObjectStore } from "../remote/object-store.ts";
+import { appendToSeries, newestInSeries } from "../remote/series.ts";
+import { floorSeries } from "../replicate/floor.ts";
 import { type DeletedState, deletedState, recordDeletion } from "./deleted.ts";
 
 export interface PurgeOptions {
@@ -79,12 +85,27 @@ export async function purgeDeleted(
     const { n, manifest, tags } = found.last!;
     const value = { act: "purging" as const, time: runtime.now(), manifest, tags, n: n + 1 };
     await recordDeletion(store, codecs, volume, value, purge.signal);
-    await refuseForForks(store, volume, purge.signal);
   }
+  await closeFloor(purge, runtime);
+  await refuseForForks(store, volume, purge.signal);
   await deleteObjects(purge);
   await deleteKeys(purge, pins);
   await deleteAll(purge, deletedPrefix(volume));
   return objects;
+}
+
+/** The last floor that the volume will ever have. */
+async function closeFloor({ store, codecs, volume, signal }: Purge, runtime: Runtime): Promise<void> {
+  for (;;) {
+    const newest = await newestInSeries(store, floorSeries(volume), 0, signal);
+    const before = newest && decodeFloor(newest.bytes, codecs.hash, { volume, n: newest.n });
+    if (before?.closed) return;
+    const n = (before?.n ?? 0) + 1;
+    const time = runtime.now();
+    const floor = { volume, n, closed: true, lsn: LSN_ZERO, time, checkpoints: [] };
+    const bytes = encodeFloor(floor, codecs.hash);
+    if (await appendToSeries(store, floorSeries(volume), { n, bytes }, signal)) return;
+  }
 }
 
 /** @throws `conflict` naming the forks that share pages of the volume */
@@ -109,17 +130,21 @@ async function deleteObjects(purge: Purge): Promise<void> {
   const { volume } = purge;
   await deleteKeys(purge, [headKey(volume)]);
   await deleteAll(purge, commitsPrefix(volume));
-  await deleteAll(purge, volumePrefix(volume), deletedPrefix(volume));
+  const newest = await newestInSeries(purge.store, floorSeries(volume), 0, purge.signal);
+  const closed = newest === undefined ? "" : floorKey(volume, newest.n);
+  await deleteAll(purge, volumePrefix(volume), [deletedPrefix(volume), closed]);
 }
 
-/** Everything with a prefix, but for what has another. */
-async function deleteAll(purge: Purge, prefix: string, except?: string): Promise<void> {
+/** Everything with a prefix, but for what has one of others. */
+async function deleteAll(purge: Purge, prefix: string, except: readonly string[] = []): Promise<void> {
   const { store, signal } = purge;
   for (let round = 0; round < ROUNDS; round++) {
     let gone = 0;
     for (let startAfter = ""; ; ) {
       const entries = await store.list(prefix, { limit: BATCH, startAfter, ...signal });
-      const keys = entries.map(({ key }) => key).filter((key) => !except || !key.startsWith(except));
+      const keys = entries
+        .map(({ key }) => key)
+        .filter((key) => !except.some((other) => key.startsWith(other)));
       await deleteKeys(purge, keys);
       gone += keys.length;
       startAfter = entries.at(-1)?.key ?? "";

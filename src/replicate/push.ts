@@ -242,7 +242,9 @@ async function askFloor(context: ReplicaContext, options: Options): Promise<Step
   const { lsn } = context.replica.state.intent!;
   try {
     const floor = await newestFloor(context, options);
-    return { event: { floor: floor !== undefined && floor.lsn > lsn ? "above" : "notAbove" } };
+    return {
+      event: { floor: floor !== undefined && (floor.closed || floor.lsn > lsn) ? "above" : "notAbove" },
+    };
   } catch (failure) {
     return { failure };
   }

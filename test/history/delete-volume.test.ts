@@ -1,7 +1,7 @@
 import { describe, expect, it } from "vitest";
 import type { Lsn, VolumeId } from "../../src/base/brand.ts";
 import { PagefoldError } from "../../src/base/errors.ts";
-import { forkKey, manifestKey } from "../../src/format/keys.ts";
+import { floorKey, floorPrefix, forkKey, manifestKey } from "../../src/format/keys.ts";
 import { deletedState } from "../../src/history/deleted.ts";
 import { purgeDeleted } from "../../src/history/purge.ts";
 import { MemoryObjectStore } from "../../src/remote/memory-store.ts";
@@ -78,7 +78,7 @@ describe("deleting a volume", () => {
     expect(await other.undelete(id), "invariant 11").toEqual({ tags: ["docs"], taken: ["also"] });
     // And again, now for good.
     await other.deleteVolume(id, { confirm: id, purge: true });
-    expect(await keysOf(remote, `volumes/${id}/`)).toEqual([]);
+    expect(await keysOf(remote, `volumes/${id}/`)).toEqual([floorKey(id, 1)]);
     await failure(other.undelete(id), "not_found");
     await failure(other.deleteVolume(id, { confirm: id }), "not_found");
   });
@@ -124,7 +124,7 @@ describe("deleting a volume", () => {
     });
     expect(result.tags).toEqual(["also", "docs"]);
     expect(result.objects).toBe(progress.at(-1));
-    expect(await keysOf(remote)).toEqual(others);
+    expect(await keysOf(remote)).toEqual([...others, floorKey(id, 1)].sort());
     expect((await engine.tags()).map(({ tag }) => tag)).toEqual(["other"]);
     expect(engine.local()).toEqual([other]);
   });
@@ -164,7 +164,10 @@ describe("deleting a volume", () => {
     // The pins went with the forks.
     expect(await keysOf(remote, `volumes/${id}/forks/`)).toEqual([]);
     expect(await purgeDeleted(remote, codecs, runtime, id)).toBeGreaterThan(5);
-    expect(await keysOf(remote)).toEqual([]);
+    const left = (await keysOf(remote)).map((key) => key.replace(/^volumes\/\w+/, ""));
+    expect(new Set(left), "only closed floors").toEqual(
+      new Set([floorKey(id, 1).replace(/^volumes\/\w+/, "")]),
+    );
   });
 
   it("a deleted fork keeps its pin until it is purged", async () => {
@@ -220,7 +223,7 @@ describe("deleting a volume", () => {
           const result = await again.deleteVolume(fork.id, { confirm: fork.id, purge });
           if (state === "live") expect(result.tags).toEqual(["fork"]);
           if (purge) {
-            expect(await keysOf(remote, `volumes/${fork.id}/`)).toEqual([]);
+            expect(await keysOf(remote, `volumes/${fork.id}/`)).toEqual([floorKey(fork.id, 1)]);
             expect(await keysOf(remote, `volumes/${parent}/forks/`)).toEqual([]);
           }
         }
@@ -278,7 +281,7 @@ describe("deleting a volume", () => {
       ]);
       expect([undone.status, purged.status].sort()).toEqual(["fulfilled", "rejected"]);
       if (undone.status === "fulfilled") await (await engine.volume("docs")).verify();
-      else expect(await keysOf(remote)).toEqual([]);
+      else expect(await keysOf(remote)).toEqual([floorKey(id, 1)]);
     }
   });
 
@@ -316,32 +319,41 @@ describe("deleting a volume", () => {
     });
     await engine.deleteVolume(id, { confirm: id, purge: true });
     expect(listings).toBeGreaterThan(2);
-    expect(await keysOf(remote)).toEqual([]);
+    const left = (await keysOf(remote)).map((key) => key.replace(/^volumes\/\w+/, ""));
+    expect(new Set(left), "only closed floors").toEqual(
+      new Set([floorKey(id, 1).replace(/^volumes\/\w+/, "")]),
+    );
   });
 
   it("a fork that is begun meanwhile keeps what it needs, or is not made", async () => {
-    for (const moment of ["before the manifest goes", "after the manifest is gone"]) {
+    for (const moment of [
+      "before the manifest goes",
+      "after the manifest is gone",
+      "after the floor closed",
+    ]) {
       const remote = new MemoryObjectStore();
       const engine = await openStore(remote);
       const id = await filled(engine, "docs");
       const forker = await openStore(remote);
       await forker.volume("docs");
       const remove = remote.delete.bind(remote);
-      let forked: Promise<unknown> | undefined;
+      const put = remote.put.bind(remote);
       Object.assign(remote, {
         delete: async (keys: readonly string[]) => {
           const isManifest = keys.includes(manifestKey(id));
-          if (isManifest && moment.startsWith("before")) forked = forker.fork(id, { tag: "fork" });
-          if (isManifest && moment.startsWith("before")) await forked;
+          if (isManifest && moment.startsWith("before")) await forker.fork(id, { tag: "fork" });
           await remove(keys);
-          if (isManifest && moment.startsWith("after")) {
-            forked = failure(forker.fork(id, { tag: "fork" }), "not_found");
-            await forked;
-          }
+          if (isManifest && moment.includes("gone")) await forker.fork(id, { tag: "fork" });
+        },
+        put: async (...args: Parameters<typeof put>) => {
+          const answer = await put(...args);
+          if (args[0].startsWith(floorPrefix(id)))
+            await failure(forker.fork(id, { tag: "fork" }), "not_found", "conflict");
+          return answer;
         },
       });
       const outcome = engine.deleteVolume(id, { confirm: id, purge: true });
-      if (moment.startsWith("before")) {
+      if (!moment.includes("closed")) {
         await failure(outcome, "conflict");
         expect((await deletedState(remote, codecs, id)).state).toBe("deleted");
         const fork = await (await openStore(remote)).volume("fork");
@@ -351,16 +363,16 @@ describe("deleting a volume", () => {
         await (await (await openStore(remote)).volume(id)).verify();
       } else {
         await outcome;
-        expect(await keysOf(remote)).toEqual([]);
+        const left = (await keysOf(remote)).map((key) => key.replace(/^volumes\/\w+/, ""));
+        expect(new Set(left), "only closed floors").toEqual(
+          new Set([floorKey(id, 1).replace(/^volumes\/\w+/, "")]),
+        );
       }
     }
   });
 
   it("a fork that was made and not finished when its parent was deleted is finished, and stays pinned", async () => {
-    for (const [failing, made] of [
-      [/^tags\/fork/, true],
-      [/manifest$/, false],
-    ] as const) {
+    for (const failing of [/^tags\/fork/, /manifest$/]) {
       const remote = new MemoryObjectStore();
       const engine = await openStore(remote);
       const id = await filled(engine, "docs");
@@ -377,13 +389,9 @@ describe("deleting a volume", () => {
       await failure(forker.fork("docs", { tag: "fork" }), "unavailable");
       fails = false;
       await engine.deleteVolume(id, { confirm: id });
-      if (made) {
-        await forker.fork("docs", { tag: "fork" });
-        await (await (await openStore(remote)).volume("fork")).verify();
-      } else {
-        await failure(forker.fork("docs", { tag: "fork" }), "not_found");
-      }
-      expect((await keysOf(remote, `volumes/${id}/forks/`)).length).toBe(made ? 1 : 0);
+      await forker.fork("docs", { tag: "fork" });
+      await (await (await openStore(remote)).volume("fork")).verify();
+      expect((await keysOf(remote, `volumes/${id}/forks/`)).length).toBe(1);
     }
   });
 
@@ -412,6 +420,6 @@ describe("deleting a volume", () => {
     await remote.delete([manifestKey(fork.id)]);
     await (await openStore(remote)).deleteVolume(fork.id, { confirm: fork.id, purge: true });
     expect(await remote.get(forkKey(id, fork.id, 2 as never))).toBeUndefined();
-    expect(await keysOf(remote, `volumes/${fork.id}/`)).toEqual([]);
+    expect(await keysOf(remote, `volumes/${fork.id}/`)).toEqual([floorKey(fork.id, 1)]);
   });
 });
