@@ -46,9 +46,9 @@ export class Protection {
     return this.#segments.has(segment) || (segment.kind === "commit" && this.#writers.has(segment.number));
   }
 
-  /** For a forecast: the segments of commits stay, as a state shows them. */
-  addWriters(lsns: Iterable<number>): void {
-    for (const lsn of lsns) this.#writers.add(lsn);
+  /** For a forecast: the segments of a commit stay, as a state shows them. */
+  addWriter(lsn: number): void {
+    this.#writers.add(lsn);
   }
 
   /** Also what checkpoints name that no floor does: those from an LSN on, which are opened from and inherited from all the same. */

@@ -10,8 +10,8 @@ import type { SweepContext } from "./sweep.ts";
 
 /** So many of the newest stay, whatever their age. */
 const NEWEST_KEPT = 10;
-/** Readers that cannot list look for the newest floor from the one that they know: for so long they find it. */
-export const FLOORS_KEPT_MS = 90 * 86_400_000;
+/** Whoever cannot list, or slept, looks for the newest floor from the one that he knows: for so long he finds it. */
+export const FLOORS_KEPT_MS = 365 * 86_400_000;
 
 export async function sweepSeries(sweep: SweepContext): Promise<void> {
   const { volume } = sweep.context.replica.manifest;
