@@ -19,7 +19,7 @@ import type { FetchPlan } from "../volume/fetch-plan.ts";
 import type { LoadedCheckpoint } from "../volume/loaded-checkpoint.ts";
 import { advance, type ChainStep, emptyState, type RemoteState, stateAt } from "../volume/remote-state.ts";
 import { fetchChain } from "./chain-fetch.ts";
-import { loadCheckpoint, newestFloorOf } from "./floor.ts";
+import { LARGEST_PIECE_BYTES, loadCheckpoint, newestFloorOf } from "./floor.ts";
 
 /** What building a state needs; a ReplicaContext gives one. */
 export interface StateSource {
@@ -192,7 +192,7 @@ async function loadOrSkip(
   signal: AbortSignal | undefined,
 ): Promise<LoadedCheckpoint | undefined> {
   try {
-    return await source.run(loadCheckpoint(framesOf(source), named), signal);
+    return await source.run(loadCheckpoint(framesOf(source), named, LARGEST_PIECE_BYTES), signal);
   } catch (error) {
     if (!isPagefoldError(error, "corrupt", "unsupported_version")) throw error;
     source.directory.forgetCheckpoint(named.hash);

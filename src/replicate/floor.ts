@@ -22,9 +22,10 @@ type Options = { readonly signal?: AbortSignal | undefined };
 
 /** More than the largest floor takes. */
 const FLOOR_BYTES = 4 * 2 ** 20;
-/** A checkpoint is asked for in pieces of rising size: small ones come with the first, and memory is taken for what there is. */
+/** A checkpoint is asked for in pieces of rising size, where memory is taken for what is asked for: small ones come with the first. */
 const FIRST_PIECE_BYTES = 2 ** 20;
-const LARGEST_PIECE_BYTES = 32 * 2 ** 20;
+/** Whoever opens a volume asks for so much at once, as every piece is a round trip: memory is taken for what there is. */
+export const LARGEST_PIECE_BYTES = 32 * 2 ** 20;
 
 export const floorSeries = (volume: VolumeId): Series => ({
   prefix: floorPrefix(volume),
@@ -96,13 +97,14 @@ export function fetchCheckpoint(
 export function* loadCheckpoint(
   { directory, codecs }: FramePlanContext,
   { volume, lsn, hash }: NamedCheckpoint,
+  firstPieceBytes = FIRST_PIECE_BYTES,
 ): FetchPlan<LoadedCheckpoint | undefined> {
   const known = directory.checkpoint(hash);
   if (known !== undefined) return known;
   const key = checkpointKey(volume, lsn, hash);
   const pieces: Uint8Array[] = [];
   let offset = 0;
-  for (let length = FIRST_PIECE_BYTES; ; length = Math.min(4 * length, LARGEST_PIECE_BYTES)) {
+  for (let length = firstPieceBytes; ; length = Math.min(4 * length, LARGEST_PIECE_BYTES)) {
     const [piece] = yield [{ key, offset, length }];
     if (piece === undefined) {
       directory.forgetCheckpoint(hash);
