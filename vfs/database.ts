@@ -6,6 +6,7 @@
 import { Emitter } from "../src/base/emitter.ts";
 import { PagefoldError, throwIfAborted } from "../src/base/errors.ts";
 import { systemRuntime } from "../src/base/runtime.ts";
+import type { CompactionResult } from "../src/history/compaction-options.ts";
 import type { VolumeFigures } from "../src/inspect/inspection.ts";
 import type { DatabaseDiff } from "./btree/database-diff.ts";
 import { type Connected, type ConnectOptions, connect, type DatabaseStore } from "./connect.ts";
@@ -253,6 +254,18 @@ export class Database extends SqlExecutor {
   /** Checks everything that the remote state consists of against the store. @throws `corrupt` naming the first bad thing */
   verify(options: CallOptions = {}): Promise<SessionCalls["verify"]["reply"]> {
     return this.call("verify", {}, options.signal);
+  }
+
+  /**
+   * Puts the stored pages of the remote state that this side stands on in order: many small segments become few large ones, the inner pages of trees
+   * apart from the others. Others read, write and push meanwhile; "progress" events tell how far it is.
+   * @param options.all rewrites everything, not only what is worth it
+   */
+  compact(
+    options: CallOptions & { readonly all?: boolean; readonly bytesPerSecond?: number } = {},
+  ): Promise<CompactionResult> {
+    const { all = false, bytesPerSecond, signal } = options;
+    return this.call("compact", { all, ...(bytesPerSecond === undefined ? {} : { bytesPerSecond }) }, signal);
   }
 
   /** The remote log, newest first, or what is wanted of it. */

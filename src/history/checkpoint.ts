@@ -84,7 +84,7 @@ async function stillProtected(
 ): Promise<boolean> {
   const { lsn } = commit.header;
   if (floor === undefined || floor.checkpoints.some((each) => each.hash === hash)) return true;
-  if (lsn < floor.lsn) return false;
+  if (lsn < floor.lsn || floor.closed === true) return false;
   // A commit that may not be collected yet protects its own segments.
   const inCommits = (kind: string, number: number): boolean => kind === "commit" && number >= floor.lsn;
   const names = new Set<SegmentId>();

@@ -46,10 +46,15 @@ export async function placementUnder(
   );
 }
 
-/** @throws `conflict` where the floor has passed the state, and does not keep it */
+/** @throws `conflict` where the floor has passed the state, and does not keep it; `not_found` where the volume is deleted for good */
 function refuseCollected({ replica }: ReplicaContext, floor: Floor | undefined, lsn: Lsn): void {
-  if (floor === undefined || lsn >= floor.lsn || floor.checkpoints.some((each) => each.lsn === lsn)) return;
   const { volume } = replica.manifest;
+  if (floor?.closed === true) {
+    throw new PagefoldError("not_found", `volume ${volume} was deleted for good; nothing was changed`, {
+      details: { volume },
+    });
+  }
+  if (floor === undefined || lsn >= floor.lsn || floor.checkpoints.some((each) => each.lsn === lsn)) return;
   throw new PagefoldError(
     "conflict",
     `volume ${volume} keeps everything from LSN ${floor.lsn} on, and LSN ${lsn} is not kept any more; pull, then compact the newest state`,

@@ -2,6 +2,7 @@
  * What a `Database` and the session that runs its SQL say to each other. Everything here is plain data: where the session lives in a worker,
  * it travels through a port.
  */
+import type { CompactionResult } from "../../src/history/compaction-options.ts";
 import type { VolumeFigures } from "../../src/inspect/inspection.ts";
 import type { BridgeKind } from "../bridge/bridge.ts";
 import type { DatabaseDiff } from "../btree/database-diff.ts";
@@ -150,6 +151,7 @@ export interface SessionCalls {
   fork: Call<{ readonly tag: string; readonly localCommits: "move" | "leave" }, { readonly volume: string }>;
   hydrate: Call<object, { readonly pages: number; readonly fetchedPages: number }>;
   verify: Call<object, { readonly lsn: number; readonly commits: number; readonly pages: number }>;
+  compact: Call<{ readonly all: boolean; readonly bytesPerSecond?: number }, CompactionResult>;
   log: Call<
     {
       readonly limit: number;

@@ -1,7 +1,18 @@
 /** Which requests of a session concern its volume and no SQL; what answers them is in `volume-calls.ts`. */
 import type { CallKind } from "./protocol.ts";
 
-const KINDS = ["fetch", "pull", "push", "reset", "fork", "hydrate", "verify", "log", "diff"] as const;
+const KINDS = [
+  "fetch",
+  "pull",
+  "push",
+  "reset",
+  "fork",
+  "hydrate",
+  "verify",
+  "compact",
+  "log",
+  "diff",
+] as const;
 
 export type VolumeCallKind = (typeof KINDS)[number];
 

@@ -3,6 +3,7 @@ import { isPagefoldError } from "../../src/base/errors.ts";
 import type { PageStore } from "../../src/store/page-store.ts";
 import type { Volume } from "../../src/store/volume.ts";
 import { diffDatabase } from "../btree/database-diff.ts";
+import { classifierOf } from "../sqlite/page-class.ts";
 import type { LogPoint, LogReply, PushReply, SessionCalls } from "./protocol.ts";
 import type { VolumeCallKind } from "./volume-call-kinds.ts";
 
@@ -40,12 +41,20 @@ export const volumeCalls: Handlers = {
     return { pages, fetchedPages };
   },
   verify: async ({ volume, signal, onProgress }) => {
+    const tell = onProgress("verify");
     const { lsn, commits, pages } = await volume.verify({
       ...optional(signal),
-      onProgress: onProgress("verify"),
+      onProgress: ({ part, pages: { done, total } }) => (part === "pages" ? tell(done, total) : undefined),
     });
     return { lsn, commits, pages };
   },
+  compact: async ({ volume, signal, onProgress }, options) =>
+    volume.compact({
+      ...options,
+      classify: await classifierOf(volume, optional(signal)),
+      ...optional(signal),
+      onProgress: onProgress("compact"),
+    }),
   log: async ({ volume, signal }, { since, until, ...which }) => {
     const entries: LogReply[] = [];
     const options = {
