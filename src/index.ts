@@ -22,14 +22,25 @@ export { type Codecs, loadCodecs, type NativeZstd } from "./format/codecs.ts";
 export type { FrameDecoder } from "./format/frame-decoder.ts";
 export type { FrameEncoder } from "./format/frame-encoder.ts";
 export { PageSet } from "./format/page-set.ts";
+export type { CheckpointName } from "./history/checkpoint.ts";
+export type { CompactionPoint, CompactionResult, CompactOptions } from "./history/compaction-options.ts";
 export type {
   DeleteVolumeOptions,
   DeleteVolumeResult,
   UndeleteOptions,
   UndeleteResult,
 } from "./history/delete-volume.ts";
+export type { CollectOptions, CollectResult, CollectStep } from "./history/collect.ts";
+export type { DetachOptions, DetachResult } from "./history/detach.ts";
 export type { ForkOptions } from "./history/fork.ts";
+export type { PageClassifier } from "./history/move-pages.ts";
+export type { Duration, RetentionPolicy, StoredRetention } from "./history/retention.ts";
+export type { KeptLsn, Reason } from "./history/retention-plan.ts";
+export type { SweepProgress, SweptCounts, SweptKind } from "./history/sweeper.ts";
 export type { RestoreOptions, RestoreResult } from "./history/restore.ts";
+export type { Finding, VerifyProgress } from "./history/verify/run.ts";
+export type { DeepCounts } from "./history/verify/token.ts";
+export type { VerifyOptions, VerifyResult } from "./history/verify/verify.ts";
 export type { CommitFigures, PageRange, SegmentFigures } from "./inspect/commit-figures.ts";
 export {
   type FaultFigures,
@@ -84,7 +95,7 @@ export type { CommitEvent } from "./replicate/context.ts";
 export type { FetchResult, PullResult, SyncState } from "./replicate/fetch.ts";
 export type { FollowOptions } from "./replicate/follow.ts";
 export type { HydrateResult } from "./replicate/hydrate.ts";
-export type { LogEntry, LogSegment, VerifyResult } from "./replicate/past.ts";
+export type { LogEntry, LogSegment } from "./replicate/past.ts";
 export type { PushResult } from "./replicate/push.ts";
 export type { FaultEvent } from "./replicate/supply.ts";
 export { PageStore, type PageStoreOptions, type VolumeOptions } from "./store/page-store.ts";

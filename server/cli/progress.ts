@@ -10,7 +10,7 @@ export interface ProgressTarget {
   write(text: string): unknown;
 }
 
-export type ProgressUnit = "bytes" | "pages";
+export type ProgressUnit = "bytes" | "pages" | "commits";
 
 export class Progress {
   readonly #target: ProgressTarget;
@@ -54,7 +54,7 @@ export class Progress {
   }
 
   line(done: number, total: number, elapsedMs: number): string {
-    const amount = (n: number): string => (this.#unit === "bytes" ? bytesText(n) : `${n} pages`);
+    const amount = (n: number): string => (this.#unit === "bytes" ? bytesText(n) : `${n} ${this.#unit}`);
     const perSecond = elapsedMs > 0 ? (done * 1000) / elapsedMs : 0;
     const rate = `${amount(Math.round(perSecond))}/s`;
     if (total <= 0) return this.#cut(`${this.#label} ${amount(done)}  ${rate}`);

@@ -9,10 +9,14 @@ import { PagefoldError } from "../base/errors.ts";
 import type { ByteSink, ExportOptions, ExportResult } from "../file/export.ts";
 import type { ByteSource, ImportOptions, ImportResult } from "../file/import.ts";
 import { streamOf } from "../file/stream.ts";
+import type { CollectOptions, CollectResult } from "../history/collect.ts";
 import type { CompactionResult, CompactOptions } from "../history/compaction-options.ts";
+import type { DetachOptions, DetachResult } from "../history/detach.ts";
 import type { DiffOptions, StateDiff } from "../history/diff.ts";
 import type { LogOptions } from "../history/log-filter.ts";
 import type { RestoreOptions, RestoreResult } from "../history/restore.ts";
+import type { RetentionPolicy, StoredRetention } from "../history/retention.ts";
+import type { VerifyOptions, VerifyResult } from "../history/verify/verify.ts";
 import type { CommitEvent, ReplicaContext } from "../replicate/context.ts";
 import {
   type FetchResult,
@@ -25,7 +29,7 @@ import {
 } from "../replicate/fetch.ts";
 import type { FollowOptions } from "../replicate/follow.ts";
 import type { HydrateOptions, HydrateResult } from "../replicate/hydrate.ts";
-import type { LogEntry, VerifyOptions, VerifyResult } from "../replicate/past.ts";
+import type { LogEntry } from "../replicate/past.ts";
 import type { PushResult } from "../replicate/push.ts";
 import type { FaultEvent } from "../replicate/supply.ts";
 import { residentPages } from "../volume/cached-pages.ts";
@@ -216,15 +220,14 @@ export class Volume {
     return withVerbs(({ diffStates }) => diffStates(context, a, b, options));
   }
 
-  /** Checks everything that a remote state consists of against the store. @throws `corrupt` naming the first bad thing */
-  async verify(options: VerifyOptions & { readonly lsn?: number } = {}): Promise<VerifyResult> {
+  /**
+   * Checks a remote state against the store, and nothing of what this side has cached: the log, every frame, index and digest, the state checksum; or a sample of
+   * it; or, `deep`, every state that is kept. Cut off, it goes on with `resume`.
+   * @throws `corrupt` naming the first bad thing, unless `options.keepGoing`
+   */
+  verify(options: VerifyOptions = {}): Promise<VerifyResult> {
     const context = this.#open();
-    const { stateOf, verify } = await loadVerbs();
-    return verify(
-      context,
-      await stateOf(context, options.lsn ?? context.replica.state.base.lsn, options),
-      options,
-    );
+    return withVerbs(({ verify }) => verify(context, options));
   }
 
   /**
@@ -238,6 +241,45 @@ export class Volume {
       (context) => withVerbs(({ compactVolume }) => compactVolume(context, options)),
       // Its steps are not to be told of twice.
       { twice: false },
+    );
+  }
+
+  /** What of the volume's history is kept, for everybody: `{}` is all of it. */
+  retention(options: Options = {}): Promise<StoredRetention> {
+    const context = this.#open();
+    return withVerbs(({ getRetention }) => getRetention(context, options));
+  }
+
+  /** Makes a policy hold from now on; deletes nothing. @throws `conflict` where somebody else set one at the same time, `invalid` for what is none */
+  setRetention(policy: RetentionPolicy, options: Options = {}): Promise<StoredRetention> {
+    return this.#timed("setRetention", (context) =>
+      withVerbs(({ setRetention }) => setRetention(context, policy, options)),
+    );
+  }
+
+  /**
+   * Deletes from the remote what its retention does not keep and nobody needs: forks, restores, and what readers opened within the grace period stay readable.
+   * The first collection after a policy was set frees little; what may still be open goes with one that runs after `moreAt`.
+   * @throws `busy` where another collection or compaction is under way
+   */
+  collect(options: CollectOptions = {}): Promise<CollectResult> {
+    return this.#timed(
+      "collect",
+      (context) => withVerbs(({ collectVolume }) => collectVolume(context, options)),
+      {
+        twice: false,
+      },
+    );
+  }
+
+  /** Copies what a fork shares with its ancestors, so that it needs nothing of theirs. */
+  detach(options: DetachOptions = {}): Promise<DetachResult> {
+    return this.#timed(
+      "detach",
+      (context) => withVerbs(({ detachVolume }) => detachVolume(context, options)),
+      {
+        twice: false,
+      },
     );
   }
 
