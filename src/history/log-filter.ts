@@ -5,10 +5,11 @@
 import { LSN_ZERO, type Lsn } from "../base/brand.ts";
 import { isPagefoldError, PagefoldError } from "../base/errors.ts";
 import type { ReplicaContext } from "../replicate/context.ts";
+import { logBottom } from "../replicate/kept.ts";
 import { lsnAt } from "../replicate/lsn-at.ts";
-import { type LogEntry, logEntry, walkLog } from "../replicate/past.ts";
+import { type LogEntry, logEntry, walkKept, walkLog } from "../replicate/past.ts";
 import { hashOf } from "../volume/remote-state.ts";
-import { type Place, pageHistory } from "./page-history.ts";
+import { keptTouches, type Place, pageHistory } from "./page-history.ts";
 import { provenCommit } from "./proven-commit.ts";
 
 export interface LogOptions {
@@ -30,15 +31,12 @@ export async function* readLog(
 ): AsyncGenerator<LogEntry, void, undefined> {
   const { since = 1, page, limit = Number.POSITIVE_INFINITY, signal } = options;
   check(options);
-  const top = await topOf(context, options);
-  if (top === undefined || limit === 0) return;
-  const more = signal === undefined ? {} : { signal };
+  const lsn = await newestWanted(context, options);
+  if (lsn === 0 || limit === 0) return;
   const bottom = typeof since === "number" ? since : 1;
   const earliest = typeof since === "number" ? Number.NEGATIVE_INFINITY : since.getTime();
-  const entries =
-    page === undefined
-      ? walkLog(context, { top, bottom, limit, ...more })
-      : entriesOf(context, page, top, more);
+  const walk = { bottom, limit, ...(signal === undefined ? {} : { signal }) };
+  const entries = page === undefined ? walkFrom(context, lsn, walk) : touchesFrom(context, page, lsn, walk);
   let found = 0;
   for await (const entry of entries) {
     // Times never decrease along the log: whoever writes a commit takes its parent's time where the own clock is behind it.
@@ -48,24 +46,55 @@ export async function* readLog(
   }
 }
 
-async function* entriesOf(
-  context: ReplicaContext,
-  page: number,
-  top: Place,
-  options: { readonly signal?: AbortSignal },
-): AsyncGenerator<LogEntry, void, undefined> {
-  for await (const commit of pageHistory(context, page, top, options)) yield logEntry(commit);
+interface Walk {
+  readonly signal?: AbortSignal;
+  readonly bottom: number;
+  readonly limit: number;
 }
 
-/** The newest commit that is wanted; undefined where there is none. */
-async function topOf(context: ReplicaContext, options: LogOptions): Promise<Place | undefined> {
+async function* walkFrom(
+  context: ReplicaContext,
+  lsn: Lsn,
+  walk: Walk,
+): AsyncGenerator<LogEntry, void, undefined> {
+  const top = await placeOf(context, lsn, walk);
+  if (top !== undefined) yield* walkLog(context, { top, ...walk });
+  else yield* walkKept(context, lsn, walk.bottom, walk);
+}
+
+async function* touchesFrom(
+  context: ReplicaContext,
+  page: number,
+  lsn: Lsn,
+  walk: Walk,
+): AsyncGenerator<LogEntry, void, undefined> {
+  const top = await placeOf(context, lsn, walk);
+  const bottom = top === undefined ? await logBottom(context, walk) : undefined;
+  if (top !== undefined) {
+    for await (const commit of pageHistory(context, page, top, walk)) yield logEntry(commit);
+  } else if (bottom !== undefined) {
+    for await (const commit of keptTouches(context, page, lsn, bottom, walk)) yield logEntry(commit);
+  }
+}
+
+/** Of the newest commit that may be wanted; 0 where there is none. */
+async function newestWanted(context: ReplicaContext, options: LogOptions): Promise<Lsn> {
   const { base } = context.replica.state;
   const { until = base.lsn } = options;
-  const lsn = typeof until === "number" ? Math.min(until, base.lsn) : await newestAt(context, until, options);
-  if (lsn === 0) return undefined;
-  if (lsn === base.lsn) return { lsn: base.lsn, hash: hashOf(base) };
-  const { hash } = await provenCommit(context, lsn as Lsn, options);
-  return { lsn: lsn as Lsn, hash };
+  if (typeof until === "number") return Math.min(until, base.lsn) as Lsn;
+  return newestAt(context, until, options);
+}
+
+/** Undefined where the commit was collected: what is kept below the floor goes on from there. */
+async function placeOf(context: ReplicaContext, lsn: Lsn, options: Walk): Promise<Place | undefined> {
+  const { base } = context.replica.state;
+  if (lsn === base.lsn) return { lsn, hash: hashOf(base) };
+  try {
+    return { lsn, hash: (await provenCommit(context, lsn, options)).hash };
+  } catch (error) {
+    if (isPagefoldError(error, "not_found")) return undefined;
+    throw error;
+  }
 }
 
 /** LSN 0 where there was no commit yet. */

@@ -2,14 +2,17 @@
  * Which commits touched one page, newest first, without looking at the others: bands of the skip list say who wrote a page last in a run of commits.
  * O(log n) requests for each commit that is found.
  */
-import type { Hash, Lsn } from "../base/brand.ts";
-import { PagefoldError } from "../base/errors.ts";
+import { type Hash, LSN_ZERO, type Lsn } from "../base/brand.ts";
+import { isPagefoldError, PagefoldError, throwIfAborted } from "../base/errors.ts";
 import type { DecodedCommit } from "../format/commit-codec.ts";
+import { touchedPages } from "../format/commit-pages.ts";
 import { pathDown } from "../format/jumps.ts";
 import type { RollupWriter } from "../format/model.ts";
 import { fetchChain } from "../replicate/chain-fetch.ts";
 import { loadCommits, proveCommit } from "../replicate/commit-lookup.ts";
 import type { ReplicaContext } from "../replicate/context.ts";
+import { fetchCheckpoint } from "../replicate/floor.ts";
+import { type LogBottom, logBottom } from "../replicate/kept.ts";
 import type { ChainStep } from "../volume/remote-state.ts";
 
 type Options = { readonly signal?: AbortSignal };
@@ -25,7 +28,7 @@ const STEPS_AT_ONCE = 4;
 
 /**
  * The commits from `top` downward that gave the page other bytes, or the same again: wrote, zeroed or restored it. Ends where the page's present life began:
- * what was before a shrink that cut it off is not found.
+ * what was before a shrink that cut it off is not found. Below the floor, those of the commits that are kept.
  */
 export async function* pageHistory(
   context: ReplicaContext,
@@ -33,34 +36,96 @@ export async function* pageHistory(
   top: Place,
   options: Options = {},
 ): AsyncGenerator<DecodedCommit, void, undefined> {
-  const { frames, fetcher } = context;
+  // Asked for when something on the way is gone: mostly nothing is.
+  let floor: LogBottom | undefined;
   for (let place = top; place.lsn > 0; ) {
-    const touch = await lastTouch(context, page, place, options);
-    if (touch === undefined) return;
-    const loaded = await fetcher.run(loadCommits(frames, [touch.lsn]), options.signal);
-    const commit = proveCommit(frames, loaded.get(touch.lsn)!, touch.hash);
+    const above = floor === undefined ? LSN_ZERO : lowestOf(context, floor);
+    let commit: DecodedCommit | "cut off" | undefined;
+    try {
+      commit = place.lsn > above ? await lastTouch(context, page, place, above, options) : undefined;
+    } catch (error) {
+      if (floor !== undefined || !isPagefoldError(error, "not_found")) throw error;
+      floor = await logBottom(context, options);
+      if (floor === undefined) throw error;
+      continue;
+    }
+    if (commit === "cut off") return;
+    if (commit === undefined) {
+      if (floor !== undefined) yield* keptTouches(context, page, place.lsn, floor, options);
+      return;
+    }
     yield commit;
-    place = { lsn: (touch.lsn - 1) as Lsn, hash: commit.header.jumpHashes[0]! };
+    const { lsn, jumpHashes } = commit.header;
+    place = { lsn: (lsn - 1) as Lsn, hash: jumpHashes[0]! };
   }
 }
 
-/** The newest commit up to a place that touched the page; undefined where the page is not there, or was never written. */
+/** From where on nothing was collected. */
+function lowestOf({ replica }: ReplicaContext, { floor, volume }: LogBottom): Lsn {
+  const shared = replica.manifest.ancestors.find((ancestor) => ancestor.volume === volume);
+  // An ancestor's floor may have gone past what is shared with it.
+  return shared !== undefined && shared.lsn < floor.lsn ? shared.lsn : floor.lsn;
+}
+
+/** Of the commits that are kept up to an LSN, at the floor and below, those that touched the page. */
+export async function* keptTouches(
+  context: ReplicaContext,
+  page: number,
+  from: Lsn,
+  { floor, below, volume }: LogBottom,
+  options: Options = {},
+): AsyncGenerator<DecodedCommit, void, undefined> {
+  const itself = floor.checkpoints.filter(({ lsn }) => lsn === floor.lsn);
+  const kept = [...below.filter(({ lsn }) => lsn !== floor.lsn), ...itself];
+  for (const { lsn, hash } of kept.reverse()) {
+    if (lsn > from) continue;
+    throwIfAborted(options.signal, "reading the log");
+    const loaded = await fetchCheckpoint(context, { volume, lsn, hash }, options);
+    if (loaded === undefined) continue;
+    const { commit } = loaded.checkpoint;
+    if (touchedPages(commit.header).has(page)) yield commit;
+    if (commit.header.lowestPageCount < page) return;
+  }
+}
+
+/**
+ * The newest commit after `above`, up to a place, that touched the page; undefined where none did, "cut off" where the page is not there.
+ * @throws `not_found` where commits on the way are gone
+ */
 async function lastTouch(
   context: ReplicaContext,
   page: number,
   top: Place,
+  above: Lsn,
   options: Options,
-): Promise<Place | undefined> {
-  for (let place = top; place.lsn > 0; ) {
-    const path = pathDown(place.lsn, 0 as Lsn).slice(0, STEPS_AT_ONCE);
+): Promise<DecodedCommit | "cut off" | undefined> {
+  const { frames, fetcher } = context;
+  for (let place = top; place.lsn > above; ) {
+    const path = pathDown(place.lsn, above).slice(0, STEPS_AT_ONCE);
     const { lsn, step } = path[path.length - 1]!;
     const steps = await stepsDown(context, place, (lsn - 2 ** step) as Lsn, options);
     const run = newestRun(steps, page);
-    if (run === "cut off") return undefined;
-    if (run !== undefined) return newestWithin(context, page, run, options);
-    place = bottomOf(steps);
+    if (run === "cut off") return run;
+    if (run === undefined) {
+      place = bottomOf(steps);
+      continue;
+    }
+    const touch = await newestWithin(context, page, run, options);
+    const loaded = await fetcher.run(loadCommits(frames, [touch.lsn], { mayBeGone: true }), options.signal);
+    const commit = loaded.get(touch.lsn);
+    if (commit === undefined) throw gone(context, touch.lsn);
+    return proveCommit(frames, commit, touch.hash);
   }
   return undefined;
+}
+
+function gone({ replica, remote }: ReplicaContext, lsn: Lsn): PagefoldError {
+  const volume = replica.directory.volumeOf(lsn);
+  return new PagefoldError(
+    "not_found",
+    `commit ${lsn} of volume ${volume} is not in ${remote.url}; fetch again, or check the store`,
+    { details: { volume, lsn } },
+  );
 }
 
 /** A run of commits whose merged changes name a writer of the page. */

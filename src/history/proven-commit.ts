@@ -10,6 +10,7 @@ import { pathDown } from "../format/jumps.ts";
 import { loadCommits, proveCommit } from "../replicate/commit-lookup.ts";
 import type { ReplicaContext } from "../replicate/context.ts";
 import { keptCommit } from "../replicate/kept.ts";
+import { stateOf } from "../replicate/past.ts";
 import { hashOf } from "../volume/remote-state.ts";
 
 type Options = { readonly signal?: AbortSignal };
@@ -17,7 +18,7 @@ type Options = { readonly signal?: AbortSignal };
 /**
  * The commit at an LSN from 1 to the replica's. At most 2·log2(n) requests in one round trip; where headers have fewer jumps than their LSNs could
  * have, a round trip more for each.
- * @throws `corrupt` where the log does not name it
+ * @throws `corrupt` where the log does not name it, `not_found` where it was collected
  */
 export async function provenCommit(
   context: ReplicaContext,
@@ -37,6 +38,8 @@ export async function provenCommit(
     // Below the floor its word counts.
     const kept = await keptCommit(context, lsn, options);
     if (kept !== undefined) return kept;
+    // Says what is kept instead, where that is why commits are missing.
+    await stateOf(context, lsn, options);
   }
   let at = proveCommit(frames, loaded.get(base.lsn)!, hashOf(base));
   while (at.header.lsn > lsn) {

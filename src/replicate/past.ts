@@ -138,7 +138,7 @@ export async function* walkLog(
     for (const lsn of lsns) {
       const found = commits.get(lsn);
       if (found === undefined) {
-        yield* walkKept(context, lsn, last, options);
+        yield* walkKept(context, lsn, bottom, options);
         return;
       }
       const commit = proveCommit(frames, found, expected);
@@ -149,7 +149,7 @@ export async function* walkLog(
 }
 
 /** Below the floor, the commits that are kept. @throws `corrupt` where one is missing that was not collected */
-async function* walkKept(
+export async function* walkKept(
   context: ReplicaContext,
   from: Lsn,
   last: number,

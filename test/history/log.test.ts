@@ -1,5 +1,7 @@
 /** The log by time, by LSN and by page: equal to looking at all of it, at the price of what is found. */
 import { describe, expect, it } from "vitest";
+import type { Lsn } from "../../src/base/brand.ts";
+import { commitKey } from "../../src/format/keys.ts";
 import type { LogOptions } from "../../src/history/log-filter.ts";
 import { MemoryObjectStore } from "../../src/remote/memory-store.ts";
 import type { LogEntry } from "../../src/replicate/past.ts";
@@ -161,5 +163,75 @@ describe("the log", () => {
     expect(await lsns(second, { since: new Date(time) })).toEqual([4, 3, 2, 1]);
     expect(await lsns(second, { until: new Date(time - 1) })).toEqual([]);
     expect(await second.lsnAt(new Date(time))).toBe(4);
+  });
+
+  it("of a page has the restores that brought it back, whatever they brought it back to", async () => {
+    for (let i = 0; i < 4; i++) {
+      const random = seededRandom(testSeed + i);
+      const upTo = (n: number): number => Math.floor(random() * n);
+      const own = new MemoryObjectStore();
+      const volume = await (await openStore(own)).createVolume({ pageSize: 512 });
+      while (volume.status().lsn < 40) {
+        if (random() < 0.3 && volume.status().lsn > 3) {
+          await volume.restore({ at: 1 + upTo(volume.status().lsn - 1) });
+        } else {
+          await volume.write(upTo(6) * 512, new Uint8Array(512).fill(1 + upTo(200)));
+          await volume.push();
+        }
+      }
+      const reader = await (await openStore(own)).volume(volume.id);
+      const all = await entries(reader);
+      expect(all.some(({ restored }) => !restored.isEmpty)).toBe(true);
+      for (let page = 1; page <= 6; page++) {
+        const touching = all.filter(({ changed, zeroed, restored }) =>
+          [changed, zeroed, restored].some((pages) => pages.has(page)),
+        );
+        // A restore of a shorter state cuts the page off.
+        const end = all.findIndex(({ pageCount }) => pageCount < page);
+        const oldest = end === -1 ? 0 : all[end]!.lsn;
+        const expected = touching.map(({ lsn }) => lsn).filter((lsn) => lsn > oldest);
+        expect(await lsns(reader, { page }), `seed ${testSeed + i}, page ${page}`).toEqual(expected);
+      }
+    }
+  });
+
+  it("below the floor is what the retention keeps", async () => {
+    const own = new MemoryObjectStore();
+    const runtime = new SimRuntime(9);
+    const volume = await (await openStore(own, { runtime })).createVolume({ pageSize: 512 });
+    for (let lsn = 1; lsn <= 70; lsn++) {
+      await volume.write((lsn % 4) * 512, new Uint8Array(512).fill(lsn));
+      await volume.push();
+      runtime.advance(60_000);
+    }
+    await volume.setRetention({ all: "20m", keep: [10, 16, 31] });
+    await volume.collect({ graceMs: 0 });
+    runtime.advance(1);
+    const { floor } = await volume.collect({ graceMs: 0 });
+    expect(await own.get(commitKey(volume.id, 30 as Lsn)), "it was collected").toBeUndefined();
+    const above = Array.from({ length: 70 - floor.after + 1 }, (_, i) => 70 - i);
+    const kept = [31, 16, 10];
+    const fresh = async (): Promise<Volume> => (await openStore(own, { runtime })).volume(volume.id);
+    expect(await lsns(await fresh())).toEqual([...above, ...kept]);
+    expect(await lsns(await fresh(), { until: 20 })).toEqual([16, 10]);
+    expect(await lsns(await fresh(), { until: 31, limit: 2 })).toEqual([31, 16]);
+    expect(await lsns(await fresh(), { limit: above.length + 1 })).toEqual([...above, 31]);
+    expect(await lsns(await fresh(), { since: 12, until: 50 })).toEqual([
+      ...above.filter((lsn) => lsn <= 50),
+      ...[31, 16],
+    ]);
+    // LSNs 10, 14, 18 … wrote page 3, 16, 20 … page 1, 31, 35 … page 4.
+    const everyFourth = (rest: number): number[] => above.filter((lsn) => lsn % 4 === rest);
+    expect(await lsns(await fresh(), { page: 3 })).toEqual([...everyFourth(2), 10]);
+    expect(await lsns(await fresh(), { page: 4 })).toEqual([...everyFourth(3), 31]);
+    expect(await lsns(await fresh(), { page: 1, until: 40 })).toEqual([16]);
+    expect(await lsns(await fresh(), { page: 2 })).toEqual(everyFourth(1));
+
+    const { pages, gone } = await (await fresh()).diff(10, 31);
+    expect([[...pages], [...gone]]).toEqual([[1, 2, 3, 4], []]);
+    expect([...(await (await fresh()).diff(69, 70, { exact: true })).pages]).toEqual([3]);
+    expect([...(await (await fresh()).diff(31, 70, { exact: true })).pages]).toEqual([1, 2, 3, 4]);
+    const error = await failure((await fresh()).diff(30, 31), "not_found");
+    expect(error.message).toContain("retention");
   });
 });
