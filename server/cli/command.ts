@@ -16,6 +16,7 @@ import { pullVerb } from "./verbs/pull.ts";
 import { pushVerb } from "./verbs/push.ts";
 import { readVerb } from "./verbs/read.ts";
 import { resetVerb } from "./verbs/reset.ts";
+import { restoreVerb } from "./verbs/restore.ts";
 import { serveVerb } from "./verbs/serve.ts";
 import { sqlVerb } from "./verbs/sql.ts";
 import { statusVerb } from "./verbs/status.ts";
@@ -40,6 +41,7 @@ const verbs: readonly Verb[] = [
   hydrateVerb,
   logVerb,
   diffVerb,
+  restoreVerb,
   inspectVerb,
   tagsVerb,
   tagVerb,
