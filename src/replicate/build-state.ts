@@ -19,7 +19,7 @@ import type { FetchPlan } from "../volume/fetch-plan.ts";
 import type { LoadedCheckpoint } from "../volume/loaded-checkpoint.ts";
 import { advance, type ChainStep, emptyState, type RemoteState, stateAt } from "../volume/remote-state.ts";
 import { fetchChain } from "./chain-fetch.ts";
-import { LARGEST_PIECE_BYTES, loadCheckpoint, newestFloorOf } from "./floor.ts";
+import { LARGEST_PIECE_BYTES, learnListedFloor, loadCheckpoint, newestFloorOf } from "./floor.ts";
 
 /** What building a state needs; a ReplicaContext gives one. */
 export interface StateSource {
@@ -34,6 +34,8 @@ export interface StateSource {
 export interface BuildOptions {
   /** The commit's hash, where it is known; else what the store has of that LSN is believed as far as it proves itself. */
   readonly hash?: Hash | undefined;
+  /** The number of the newest floor that a listing showed, where none was learned yet: it is fetched beside the header. */
+  readonly floor?: number | undefined;
   readonly signal?: AbortSignal | undefined;
 }
 
@@ -65,7 +67,8 @@ export async function buildState(
   const options = lsn === forkPoint(manifest) ? { hash: manifest.forkHash, ...given } : given;
   if (lsn === LSN_ZERO)
     return { state: emptyState(source.originHash, manifest.createdAt), header: undefined };
-  const isShort = lsn <= SHORT_LOG && directory.floor(directory.volumeOf(lsn)) === undefined;
+  const collected = (options.floor ?? 0) > 0 || directory.floor(directory.volumeOf(lsn)) !== undefined;
+  const isShort = lsn <= SHORT_LOG && !collected;
   if (isShort && candidatesFor(source, lsn, undefined).length === 0) {
     try {
       return await fromBelow(source, lsn, options);
@@ -73,7 +76,10 @@ export async function buildState(
       if (!isPagefoldError(error, "not_found")) throw error;
     }
   }
-  const newest = await fetchHeader(source, lsn, options);
+  const [newest] = await Promise.all([
+    fetchHeader(source, lsn, options),
+    learnListedFloor(source, manifest.volume, options.floor, options),
+  ]);
   if (newest === undefined) return keptState(source, lsn, options);
   for (const candidate of candidatesFor(source, lsn, newest.commit)) {
     const built = await fromCheckpoint(source, candidate, lsn, { ...options, hash: newest.commit.hash });

@@ -22,8 +22,7 @@ export async function confirmBase(context: ReplicaContext, options: Options): Pr
     ...options,
   });
   if (stored === undefined) {
-    const floor = await newestFloorOf(sourceOf(context), volume, options);
-    if (floor !== undefined && floor.lsn > base.lsn) throw leftBehind(context, floor.lsn);
+    await refuseLeftBehind(context, options);
     throw lostHistory(context, (base.lsn - 1) as Lsn);
   }
   let same = false;
@@ -34,6 +33,13 @@ export async function confirmBase(context: ReplicaContext, options: Options): Pr
   }
   if (!same) throw lostHistory(context, base.lsn);
   context.confirmed = true;
+}
+
+/** @throws `diverged` where the log went on so far that the commit which the replica stands on was collected */
+export async function refuseLeftBehind(context: ReplicaContext, options: Options): Promise<void> {
+  const { directory, state } = context.replica;
+  const floor = await newestFloorOf(sourceOf(context), directory.volumeOf(state.base.lsn), options);
+  if (floor !== undefined && floor.lsn > state.base.lsn) throw leftBehind(context, floor.lsn);
 }
 
 /** The log went on from the commit that this replica stands on, so far that it was collected. */

@@ -12,7 +12,7 @@ import { buildState } from "./build-state.ts";
 import { fetchChain } from "./chain-fetch.ts";
 import { confirmBase, lostHistory } from "./confirm.ts";
 import { type LearnedRemote, type ReplicaContext, sourceOf } from "./context.ts";
-import { learnListedFloor, newestFloorOf } from "./floor.ts";
+import { newestFloorOf } from "./floor.ts";
 import { findHead } from "./head.ts";
 import { nextStep, type Verb, type VerbStep } from "./verb-machine.ts";
 
@@ -184,9 +184,7 @@ async function wayTo(
   const { signal } = options;
   const source = sourceOf(context);
   if (base.lsn < Math.max(1, forkPoint(manifest))) {
-    if (options.floor !== undefined)
-      await learnListedFloor(source, manifest.volume, options.floor, { signal });
-    return { steps: [], built: await buildState(source, head, { signal }) };
+    return { steps: [], built: await buildState(source, head, { signal, floor: options.floor }) };
   }
   try {
     const known = { store: remote, directory, codecs, signal };

@@ -49,9 +49,10 @@ export interface FloorSource {
 export async function learnListedFloor(
   { directory, remote, codecs }: FloorSource,
   volume: VolumeId,
-  n: number,
+  n: number | undefined,
   { signal }: Options = {},
 ): Promise<void> {
+  if (n === undefined) return;
   if (n === 0) directory.learnFloorless(volume);
   if (n <= (directory.floorNumber(volume) ?? 0)) return;
   const bytes = await remote.get(floorKey(volume, n), signal === undefined ? {} : { signal });

@@ -14,7 +14,7 @@ import { assertWritable } from "../remote/writable.ts";
 import { mergeCommits } from "../volume/local-commits.ts";
 import { overlay } from "../volume/replica.ts";
 import type { FinishedCommit } from "./commit-writer.ts";
-import { confirmBase } from "./confirm.ts";
+import { confirmBase, refuseLeftBehind } from "./confirm.ts";
 import type { ReplicaContext } from "./context.ts";
 import { newestFloor } from "./floor.ts";
 import { writeHint } from "./head.ts";
@@ -86,7 +86,11 @@ async function pushCommits(context: ReplicaContext, options: Options): Promise<P
   const { commits } = state;
   const merged = mergeCommits(commits, state.table);
   assert(merged !== undefined, "publishing without local commits");
-  const commit = await buildPush(context, state, merged, options.signal);
+  const commit = await buildPush(context, state, merged, options.signal).catch(async (error: unknown) => {
+    // What the commit would overwrite was collected: then so was what it builds on.
+    if (isPagefoldError(error, "not_found")) await refuseLeftBehind(context, options);
+    throw error;
+  });
   await publish(context, commit, merged.last.sequence, options);
   return {
     lsn: commit.lsn,
