@@ -268,6 +268,7 @@ describe("local state over every bridge", () => {
   ] as const) {
     for (const kind of ["opfs", "indexeddb"] as const) {
       it(`${bridge}, ${kind}: commits of a thread that blocks are kept, and pages are read from there`, async (context) => {
+        if (kind === "indexeddb" || bridge === "shared-memory") onDemand(context);
         const tab = await site.open(context);
         const page = pageOf(tab);
         const space = freshName();
