@@ -3,22 +3,23 @@
  * older commit wrote it. So nothing is copied, and whoever has the old pages needs none.
  */
 import { assert } from "../base/assert.ts";
-import { LSN_ZERO, type Lsn, type PageCount, type StateChecksum, type VolumeId } from "../base/brand.ts";
+import { LSN_ZERO, type Lsn, type PageCount, type StateChecksum } from "../base/brand.ts";
 import { isPagefoldError, PagefoldError, throwIfAborted } from "../base/errors.ts";
 import { StateChecksumSum } from "../format/checksum.ts";
 import { forkKey, restorePinKey } from "../format/keys.ts";
-import { forkPoint, type RollupWriter } from "../format/model.ts";
+import { type Floor, forkPoint, type RollupWriter } from "../format/model.ts";
 import { type PageSet, PageSetBuilder } from "../format/page-set.ts";
 import { assertWritable } from "../remote/writable.ts";
 import { CommitWriter, type FinishedCommit } from "../replicate/commit-writer.ts";
-import type { ReplicaContext } from "../replicate/context.ts";
+import { type ReplicaContext, sourceOf } from "../replicate/context.ts";
 import { pull } from "../replicate/fetch.ts";
+import { newestFloorOf } from "../replicate/floor.ts";
 import { lsnAt } from "../replicate/lsn-at.ts";
 import { stateOf } from "../replicate/past.ts";
 import { publish, settlePush } from "../replicate/push.ts";
 import type { CommitDirectory } from "../volume/commit-directory.ts";
 import type { RemoteState } from "../volume/remote-state.ts";
-import { isKept } from "./kept.ts";
+import { listPins } from "./pins.ts";
 
 type Signal = { readonly signal?: AbortSignal };
 
@@ -166,26 +167,50 @@ function wayBack(
 /** Keeps collections from taking what the commit will share, then asks whether one has already. @throws `not_found` */
 async function pin(context: ReplicaContext, lsn: Lsn, from: Lsn, options: RestoreOptions): Promise<void> {
   const { remote, replica } = context;
-  const { manifest, directory } = replica;
-  const { volume } = manifest;
-  const owner = directory.volumeOf(from);
+  const { volume } = replica.manifest;
+  const owner = replica.directory.volumeOf(from);
   assert(from > LSN_ZERO, "sharing pages of the empty state");
-  const pins = [restorePinKey(volume, lsn, from)];
-  // The commits of that LSN are an ancestor's, whose collections look for the pins of forks.
-  if (from <= forkPoint(manifest)) pins.push(forkKey(owner, volume, from));
-  const put = { ifAbsent: true, ...signalOf(options) };
-  await Promise.all(pins.map((key) => remote.put(key, new Uint8Array(0), put)));
-  if (await isKept(context, owner, from, signalOf(options))) return;
-  await remote.delete(pins, signalOf(options));
-  throw notKept(volume, from);
+  const signal = signalOf(options);
+  const own = restorePinKey(volume, lsn, from);
+  // Where the commit of that LSN is an ancestor's: its collections look for the pins of forks.
+  const elders = owner === volume ? [] : [forkKey(owner, volume, from)];
+  const put = { ifAbsent: true, ...signal };
+  await Promise.all([own, ...elders].map((key) => remote.put(key, new Uint8Array(0), put)));
+  // A fork may keep by itself what it shared before.
+  const floors = await Promise.all(
+    [...new Set([volume, owner])].map((each) => newestFloorOf(sourceOf(context), each, signal)),
+  );
+  if (floors.some((floor, i) => keeps(floor, from, i === floors.length - 1))) return;
+  await takeAway(context, own, from === forkPoint(replica.manifest) ? [] : elders, from);
+  throw new PagefoldError(
+    "not_found",
+    `LSN ${from} of volume ${volume} was collected: its retention does not keep it; restore a later one, or one that it keeps`,
+    { details: { volume, lsn: from } },
+  );
 }
 
-function notKept(volume: VolumeId, lsn: Lsn): PagefoldError {
-  return new PagefoldError(
-    "not_found",
-    `LSN ${lsn} of volume ${volume} was collected: the volume's retention does not keep it; restore a later one, or one that it keeps`,
-    { details: { volume, lsn } },
-  );
+/** Pins of what nobody can restore any more. Whoever could has a pin of his own: then the one in an ancestor is his, too. */
+async function takeAway(
+  { remote, replica, recorder }: ReplicaContext,
+  own: string,
+  elders: readonly string[],
+  from: Lsn,
+): Promise<void> {
+  try {
+    await remote.delete([own]);
+    const { restores } =
+      elders.length === 0 ? { restores: [] } : await listPins(remote, replica.manifest.volume);
+    if (elders.length > 0 && restores.every((pin) => pin.from !== from)) await remote.delete(elders);
+  } catch {
+    // They keep nothing, as it is gone; what is to be told is that.
+    recorder.count("restore.pins_left");
+  }
+}
+
+/** @param isOwner whether the LSN lies in the log of the floor's volume */
+function keeps(floor: Floor | undefined, lsn: Lsn, isOwner: boolean): boolean {
+  if (floor?.checkpoints.some((checkpoint) => checkpoint.lsn === lsn)) return true;
+  return isOwner && (floor === undefined || (!floor.closed && lsn >= floor.lsn));
 }
 
 async function build(

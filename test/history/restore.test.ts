@@ -327,6 +327,43 @@ describe("a restore and other writers", () => {
 });
 
 describe("a restore in a fork", () => {
+  it("to what the ancestor has collected meanwhile is refused and leaves no pins, unless the fork itself keeps it", async () => {
+    for (const keeper of ["parent", "fork", "nobody"] as const) {
+      const { objects, store, parent, states } = await setUp();
+      const fork = await store.fork("parent", { tag: "fork" });
+      states.push(...(await grow(fork, 1, 4)).slice(1));
+      const floor = (volume: Volume, lsn: number, kept: readonly number[]) =>
+        encodeFloor(
+          {
+            ...{ volume: volume.id, n: 1, lsn: lsn as Lsn, time: 1 as TimeMs },
+            checkpoints: kept.map((each) => ({
+              ...{ lsn: each as Lsn, time: 1 as TimeMs, hash: codecs.hash.blake3(Uint8Array.of(each)) },
+            })),
+          },
+          codecs.hash,
+        );
+      const slow = actingFirst(
+        objects,
+        (key) => key.includes("/restores/"),
+        async () => {
+          await objects.put(floorKey(parent.id, 1), floor(parent, 5, keeper === "parent" ? [2, 5] : [5]));
+          await objects.put(floorKey(fork.id, 1), floor(fork, 6, keeper === "fork" ? [2, 6] : [6]));
+        },
+      );
+      const volume = await (await openStore(slow)).volume("fork");
+      const pins = [restorePinKey(fork.id, 7 as Lsn, 2 as Lsn), forkKey(parent.id, fork.id, 2 as Lsn)];
+      if (keeper === "nobody") {
+        await failure(volume.restore({ at: 2 }), "not_found");
+        expect((await keysOf(objects)).filter((key) => pins.includes(key))).toEqual([]);
+        expect(await keysOf(objects)).toContain(forkKey(parent.id, fork.id, 5 as Lsn));
+      } else {
+        expect(await volume.restore({ at: 2 })).toMatchObject({ lsn: 7, restored: true });
+        expectSame(await content(volume), states[2]!);
+        expect(await keysOf(objects)).toEqual(expect.arrayContaining(pins));
+      }
+    }
+  });
+
   it("goes back across the fork point, pins it there, and back again", async () => {
     const { objects, store, states } = await setUp();
     const fork = await store.fork("parent", { tag: "fork" });
