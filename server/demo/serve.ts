@@ -2,11 +2,11 @@
 import type { RequestListener } from "node:http";
 import { getRequestListener } from "@hono/node-server";
 import { FsObjectStore } from "../../src/node/index.ts";
-import { Database } from "../../vfs/index.ts";
 import { Cors } from "../http/ops/cors.ts";
 import { type Listening, listen } from "../http/ops/listen.ts";
 import { OriginGuard } from "../http/ops/origin-guard.ts";
 import { createServer } from "../http/server.ts";
+import { openState } from "../inspect/one-state.ts";
 import { type AssetPlaces, loadAssets } from "./assets.ts";
 import type { DemoData } from "./prepare.ts";
 import { demoAnswer } from "./routes.ts";
@@ -18,8 +18,6 @@ export interface DemoOptions {
   readonly host: string;
   /** 0: any that is free. */
   readonly port: number;
-  /** Of the worker in which table maps are made, where a bundler has moved it. */
-  readonly workerUrl?: URL;
   /** Told what could not be answered for a reason of the server's own. */
   readonly onError?: (error: unknown) => void;
 }
@@ -37,13 +35,11 @@ const GRACE_MS = 2000;
 
 /** @throws `not_found` (the package is not built), `busy` (the port is taken) */
 export async function serveDemo(options: DemoOptions): Promise<Demo> {
-  const { data, host, port, workerUrl, onError } = options;
+  const { data, host, port, onError } = options;
   const assets = await loadAssets(options.assets);
   const store = await FsObjectStore.open(data.store);
   const server = createServer({ store, ...(onError === undefined ? {} : { onError }) });
-  const tables = new TableMaps((lsn, signal) =>
-    Database.open(store, data.tag, { lsn, signal, ...(workerUrl === undefined ? {} : { workerUrl }) }),
-  );
+  const tables = new TableMaps((lsn, signal) => openState(store, data.tag, lsn, signal));
   const answer = (request: Request): Response | Promise<Response> =>
     demoAnswer({ assets, tables }, request) ?? server.fetch(request);
   let listening: Listening;

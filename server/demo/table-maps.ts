@@ -1,12 +1,12 @@
 /**
- * Table maps of the demo's volume, made where the store is: `dbstat` reads the whole database, which no visitor should have to fetch for a picture. Each
- * map is made once, however many ask for it, and given up when nobody waits for it any more.
+ * Table maps of the demo's volume, made where the store is: a map of large rows reads the whole database, which no visitor should have to fetch for a
+ * picture. Each map is made once, however many ask for it, and given up when nobody waits for it any more.
  */
 import { Flight } from "../../src/base/flight.ts";
 import { Lru } from "../../src/base/lru.ts";
 import { Semaphore } from "../../src/base/semaphore.ts";
 import type { TableFigures } from "../../src/inspect/inspection.ts";
-import type { Database } from "../../vfs/index.ts";
+import type { OpenedState } from "../inspect/one-state.ts";
 import { tableMap } from "../inspect/table-map.ts";
 
 export type Progress = (pagesDone: number, pagesTotal: number) => void;
@@ -19,13 +19,13 @@ interface Running {
 const MAPS_KEPT = 8;
 
 export class TableMaps {
-  readonly #open: (lsn: number, signal: AbortSignal) => Promise<Database>;
+  readonly #open: (lsn: number, signal: AbortSignal) => Promise<OpenedState>;
   readonly #made = new Lru<string, TableFigures>(MAPS_KEPT);
   readonly #running = new Map<string, Running>();
   readonly #turn = new Semaphore(1, "another table map");
 
   /** @param open the database as of a commit; it is closed here */
-  constructor(open: (lsn: number, signal: AbortSignal) => Promise<Database>) {
+  constructor(open: (lsn: number, signal: AbortSignal) => Promise<OpenedState>) {
     this.#open = open;
   }
 
@@ -74,12 +74,11 @@ export class TableMaps {
     signal: AbortSignal,
     onProgress: Progress,
   ): Promise<TableFigures> {
-    const database = await this.#open(lsn, signal);
+    const state = await this.#open(lsn, signal);
     try {
-      const { pageCount } = await database.status();
-      return await tableMap(database, { lsn, pageCount, pagesPerCell, signal, onProgress });
+      return await tableMap(state, { pagesPerCell, signal, onProgress });
     } finally {
-      await database.close();
+      await state.close();
     }
   }
 }

@@ -3,7 +3,6 @@
  * watched. It changes nothing: the table map is made on a replica of its own, so that a local directory keeps the residency that is shown.
  */
 import { isPagefoldError } from "../../src/base/errors.ts";
-import { noopRecorder } from "../../src/base/recorder.ts";
 import { systemRuntime } from "../../src/base/runtime.ts";
 import { FaultLog, type QueryFigures } from "../../src/inspect/fault-log.ts";
 import {
@@ -17,8 +16,8 @@ import {
 import { withRequestLog } from "../../src/inspect/request-log.ts";
 import { openStore } from "../../src/node/index.ts";
 import type { ObjectStore } from "../../src/remote/object-store.ts";
-import { withMetrics } from "../../src/remote/with-metrics.ts";
 import { Database } from "../../vfs/index.ts";
+import { borrowed, openState } from "./one-state.ts";
 import { tableMap } from "./table-map.ts";
 
 export interface GatherOptions {
@@ -54,8 +53,7 @@ interface Gathered {
 
 async function ofVolume(options: GatherOptions): Promise<Gathered> {
   const { name, local, signal, offline } = options;
-  const store = { ...withMetrics(options.store, noopRecorder), close: async () => {} };
-  const pageStore = await openStore(store, local === undefined ? {} : { local });
+  const pageStore = await openStore(borrowed(options.store), local === undefined ? {} : { local });
   try {
     const volume = await pageStore.volume(name, { signal, offline });
     const asked = !offline && (await fetched(options, volume));
@@ -99,18 +97,11 @@ async function tablesOf(
 ): Promise<TableFigures | null> {
   const { name, signal, onTableProgress: onProgress } = options;
   if (lsn === 0) return null;
-  const database = await Database.open(options.store, name, { lsn, signal });
+  const state = await openState(options.store, name, lsn, signal);
   try {
-    const { pageCount } = await database.status();
-    return await tableMap(database, {
-      lsn,
-      pageCount,
-      pagesPerCell: residency.pagesPerCell,
-      signal,
-      onProgress,
-    });
+    return await tableMap(state, { pagesPerCell: residency.pagesPerCell, signal, onProgress });
   } finally {
-    await database.close();
+    await state.close();
   }
 }
 

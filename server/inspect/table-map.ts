@@ -1,99 +1,73 @@
 /**
- * Which table or index each page of a database belongs to, as SQLite's own `dbstat` knows it: the result has the cells of a residency map. `dbstat`
- * reads every page of every table, so the whole database is fetched: run it on demand, and elsewhere than on the replica whose
- * residency is to be shown.
+ * Which table or index each page of a database belongs to: the result has the cells of a residency map. Read are the inner pages of the trees and, where there
+ * are rows too large for their pages, the leaves, too: run it on demand, and elsewhere than on the replica whose residency is to be shown.
  */
-import { throwIfAborted } from "../../src/base/errors.ts";
+import { PagefoldError } from "../../src/base/errors.ts";
+import { PageSet } from "../../src/format/page-set.ts";
 import type { TableFigures } from "../../src/inspect/inspection.ts";
-import type { SqlExecutor } from "../../vfs/index.ts";
+import type { Snapshot } from "../../src/volume/snapshot.ts";
+import { ownersOf } from "../../vfs/btree/owners.ts";
+import { DatabaseReader } from "../../vfs/btree/reader.ts";
+import { readSchemaObjects } from "../../vfs/btree/schema.ts";
 
 export interface TableMapOptions {
-  /** Of the state that `database` shows. */
-  readonly lsn: number;
-  readonly pageCount: number;
   /** Of the map that is to be coloured. */
   readonly pagesPerCell: number;
   readonly signal?: AbortSignal;
-  /** Pages of tables seen so far, of all pages. */
+  /** Pages whose table is known, of all pages. */
   readonly onProgress?: (pagesDone: number, pagesTotal: number) => void;
 }
 
-interface Table {
-  readonly name: string;
-  pages: number;
+/** The state that is mapped: a snapshot is one. */
+export type MappedState = Pick<Snapshot, "lsn" | "pageSize" | "pageCount" | "byteLength" | "read">;
+
+/** @throws `aborted`, `invalid` where it holds no database, `corrupt` where a tree is damaged */
+export async function tableMap(state: MappedState, options: TableMapOptions): Promise<TableFigures> {
+  const { pagesPerCell, signal, onProgress } = options;
+  const reading = signal === undefined ? {} : { signal };
+  const reader = await DatabaseReader.open(state, reading);
+  if (reader === undefined) {
+    throw new PagefoldError("invalid", `there is no SQLite database at LSN ${state.lsn}, so no tables`, {
+      details: { lsn: state.lsn },
+    });
+  }
+  const objects = (await readSchemaObjects(reader)).filter(({ root }) => root > 0);
+  const names = ["sqlite_schema", ...objects.map(({ name }) => name)];
+  const roots = [1, ...objects.map(({ root }) => root)];
+  const all = PageSet.range(1, reader.pageCount);
+  const owners = await ownersOf(reader, roots, all, {
+    ...reading,
+    thorough: true,
+    ...(onProgress === undefined ? {} : { onProgress }),
+  });
+  const order = names.map((_, i) => i).sort((a, b) => owners.pages[b]! - owners.pages[a]!);
+  const placeOf = new Map(order.map((tree, place) => [tree, place]));
+  const scale = state.pageSize / reader.header.pageSize;
+  const ownerOf = (page: number): number =>
+    placeOf.get(owners.of[Math.floor((page - 1) * scale)] ?? -1) ?? -1;
+  return {
+    lsn: state.lsn,
+    pagesPerCell,
+    tables: order.map((tree) => ({ name: names[tree]!, pages: owners.pages[tree]! })),
+    cells: cellsOf(state.pageCount, pagesPerCell, ownerOf),
+    otherPages: owners.free + owners.bookkeeping + owners.unknown,
+  };
 }
 
-/** @throws `aborted`, and whatever a query throws */
-export async function tableMap(database: SqlExecutor, options: TableMapOptions): Promise<TableFigures> {
-  const { lsn, pageCount, pagesPerCell, signal, onProgress } = options;
-  const map = new MapBuilder(Math.ceil(pageCount / pagesPerCell), pagesPerCell);
-  const sql = "SELECT name, pageno FROM dbstat";
-  for await (const { rows } of database.batches(sql, [], signal === undefined ? {} : { signal })) {
-    throwIfAborted(signal, "mapping pages to tables");
-    for (const [name, page] of rows) map.add(String(name), Number(page));
-    onProgress?.(map.pages, pageCount);
-  }
-  return { lsn, pagesPerCell, ...map.finish(), otherPages: Math.max(0, pageCount - map.pages) };
-}
-
-/** Takes pages table by table, as `dbstat` walks them; a table that comes back later is another stretch of the same. */
-class MapBuilder {
-  readonly #pagesPerCell: number;
-  readonly #tables = new Map<string, { readonly table: Table; readonly index: number }>();
-  /** For each cell the table with the most pages there, and how many. */
-  readonly #best: Int32Array;
-  readonly #bestPages: Uint32Array;
-  /** Pages of the current table in each cell, and the cells where it has any. */
-  readonly #current: Uint32Array;
-  #touched: number[] = [];
-  #index = -1;
-  #table: Table = { name: "", pages: 0 };
-  pages = 0;
-
-  constructor(cells: number, pagesPerCell: number) {
-    this.#pagesPerCell = pagesPerCell;
-    this.#best = new Int32Array(cells).fill(-1);
-    this.#bestPages = new Uint32Array(cells);
-    this.#current = new Uint32Array(cells);
-  }
-
-  add(name: string, page: number): void {
-    if (this.#index < 0 || name !== this.#table.name) this.#begin(name);
-    const cell = Math.floor((page - 1) / this.#pagesPerCell);
-    this.#table.pages++;
-    this.pages++;
-    const before = this.#current[cell]!;
-    this.#current[cell] = before + 1;
-    if (before === 0) this.#touched.push(cell);
-  }
-
-  finish(): Pick<TableFigures, "tables" | "cells"> {
-    this.#settle();
-    const found = [...this.#tables.values()].sort((a, b) => b.table.pages - a.table.pages);
-    const placeOf = new Map(found.map(({ index }, place) => [index, place]));
-    return {
-      tables: found.map(({ table }) => ({ ...table })),
-      cells: Array.from(this.#best, (index) => placeOf.get(index) ?? -1),
-    };
-  }
-
-  #begin(name: string): void {
-    this.#settle();
-    const known = this.#tables.get(name) ?? { table: { name, pages: 0 }, index: this.#tables.size };
-    this.#tables.set(name, known);
-    this.#table = known.table;
-    this.#index = known.index;
-  }
-
-  #settle(): void {
-    for (const cell of this.#touched) {
-      const pages = this.#current[cell]!;
-      if (pages > this.#bestPages[cell]!) {
-        this.#bestPages[cell] = pages;
-        this.#best[cell] = this.#index;
-      }
-      this.#current[cell] = 0;
+/** For each cell the table with the most pages there; -1 where there is none. */
+function cellsOf(pageCount: number, pagesPerCell: number, ownerOf: (page: number) => number): number[] {
+  const cells: number[] = [];
+  for (let first = 1; first <= pageCount; first += pagesPerCell) {
+    const counts = new Map<number, number>();
+    let best = -1;
+    for (let page = first; page < first + pagesPerCell && page <= pageCount; page++) {
+      const owner = ownerOf(page);
+      if (owner === -1) continue;
+      const count = (counts.get(owner) ?? 0) + 1;
+      counts.set(owner, count);
+      if (count > (counts.get(best) ?? 0)) best = owner;
     }
-    this.#touched = [];
+    cells.push(best);
   }
+  return cells;
 }

@@ -1,10 +1,9 @@
 /** What is answered below /demo/, without a socket: the page's files, and table maps as they are made. */
-import { afterEach, describe, expect, it } from "vitest";
+import { describe, expect, it } from "vitest";
 import { demoAnswer } from "../../server/demo/routes.ts";
 import { TableMaps } from "../../server/demo/table-maps.ts";
+import { openState } from "../../server/inspect/one-state.ts";
 import type { TableFigures } from "../../src/inspect/inspection.ts";
-import type { Database } from "../../vfs/index.ts";
-import { bridges } from "../vfs/bridges.ts";
 import { importInto, memoryRemote } from "../vfs/remotes.ts";
 import { sampleDatabase } from "../vfs/sample.ts";
 
@@ -64,22 +63,14 @@ describe("files", () => {
 });
 
 describe("tables", () => {
-  const opened: Database[] = [];
-  afterEach(async () => {
-    await Promise.all(opened.splice(0).map((database) => database.close()));
-  });
-
   /** Maps of the sample database, and how often it was opened. */
   async function sampleMaps() {
     const remote = memoryRemote();
     await importInto(remote, await sampleDatabase());
-    const bridge = bridges.find(({ kind }) => kind === "shared-memory")!;
     const opens: number[] = [];
-    const maps = new TableMaps(async (lsn, signal) => {
+    const maps = new TableMaps((lsn, signal) => {
       opens.push(lsn);
-      const database = await bridge.open(remote, "db", { lsn, signal });
-      opened.push(database);
-      return database;
+      return openState(remote.store, "db", lsn, signal);
     });
     return { maps, opens };
   }

@@ -1,6 +1,5 @@
-/** What a database tells of its pages, whichever way SQLite waits for them; and which table each page belongs to. */
+/** What a database tells of its pages, whichever way SQLite waits for them. */
 import { expect, it } from "vitest";
-import { tableMap } from "../../server/inspect/table-map.ts";
 import type { PageState } from "../../src/inspect/residency.ts";
 import type { Database } from "../../vfs/index.ts";
 import { openOver, overBridges } from "../vfs/bridges.ts";
@@ -58,54 +57,5 @@ overBridges("Database.inspect", (bridge) => {
     await past.close();
     await expect(past.inspect()).rejects.toMatchObject({ code: "closed" });
     await expect(database.inspect({ cells: 0 })).rejects.toMatchObject({ code: "invalid" });
-  });
-});
-
-overBridges("tableMap", (bridge) => {
-  it("names for every page the table or index it belongs to, as dbstat does", async () => {
-    const remote = await bridge.remote();
-    const bytes = await sampleDatabase();
-    await importInto(remote, bytes);
-    const database = await openOver(bridge, remote);
-    const pageCount = bytes.length / 4096;
-    const seen: number[] = [];
-    const map = await tableMap(database, {
-      ...{ lsn: 1, pageCount, pagesPerCell: 1 },
-      onProgress: (done, total) => {
-        expect(total).toBe(pageCount);
-        seen.push(done);
-      },
-    });
-    const counts = await database.query(
-      "SELECT name, count(*) AS pages FROM dbstat GROUP BY name ORDER BY 2 DESC",
-    );
-    expect(map.tables).toEqual(counts);
-    expect(seen.at(-1)).toBe(pageCount - map.otherPages);
-    expect(seen).toEqual([...seen].sort((a, b) => a - b));
-    for (const { name, pageno } of await database.query(
-      "SELECT name, pageno FROM dbstat WHERE pageno % 7 = 1",
-    ))
-      expect(map.tables[map.cells[Number(pageno) - 1] ?? -1]?.name, `page ${pageno}`).toBe(name);
-    // By blocks: the one with the most pages in each.
-    const coarse = await tableMap(database, { lsn: 1, pageCount, pagesPerCell: 64 });
-    expect(coarse.tables).toEqual(map.tables);
-    coarse.cells.forEach((table, cell) => {
-      const pages = map.cells.slice(cell * 64, cell * 64 + 64);
-      const most = Math.max(...map.tables.map((_, i) => pages.filter((page) => page === i).length));
-      expect(pages.filter((page) => page === table)).toHaveLength(most);
-    });
-  });
-
-  it("ends when its signal fires", async () => {
-    const remote = await bridge.remote();
-    await importInto(remote, await sampleDatabase());
-    const database = await openOver(bridge, remote);
-    const controller = new AbortController();
-    const mapped = tableMap(database, {
-      ...{ lsn: 1, pageCount: 1000, pagesPerCell: 1, signal: controller.signal },
-      onProgress: () => controller.abort(),
-    });
-    await expect(mapped).rejects.toMatchObject({ code: "aborted" });
-    expect(await database.query("SELECT 1 AS one")).toEqual([{ one: 1 }]);
   });
 });

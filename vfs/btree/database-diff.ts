@@ -5,7 +5,7 @@
 import { type PageSet, PageSetBuilder } from "../../src/format/page-set.ts";
 import type { StateDiff } from "../../src/history/diff.ts";
 import type { Volume } from "../../src/store/volume.ts";
-import { type OwnerOptions, type Owners, ownersOf } from "./owners.ts";
+import { type OwnerOptions, ownersOf } from "./owners.ts";
 import { DatabaseReader } from "./reader.ts";
 import { readSchemaObjects, type SchemaObject } from "./schema.ts";
 
@@ -110,18 +110,16 @@ async function objectsOf(
   // A tree in which no page differs is what it was: so the pages that `to` has tell everything.
   const owners =
     to === undefined
-      ? { pages: [], free: 0, bookkeeping: 0, unknown: 0 }
+      ? undefined
       : await ownersOf(to, roots, databasePages(diff.pages, pageSize, to), options);
-  const counts = new Map(trees.map((object, i) => [object, owners.pages[i + 1] ?? 0]));
+  const counts = new Map(trees.map((object, i) => [object, owners?.pages[i + 1] ?? 0]));
   const objects = changesOf(before, after, counts);
   return {
     objects: objects.sort((x, y) => y.pages - x.pages || compare(x.name, y.name)),
-    ...otherPages(owners),
+    freePages: owners?.free ?? 0,
+    unknownPages: owners?.unknown ?? 0,
+    otherPages: (owners?.bookkeeping ?? 0) + (owners?.pages[0] ?? 0),
   };
-}
-
-function otherPages({ pages, free, bookkeeping, unknown }: Owners): Omit<Pages, "objects"> {
-  return { freePages: free, unknownPages: unknown, otherPages: bookkeeping + (pages[0] ?? 0) };
 }
 
 function changesOf(

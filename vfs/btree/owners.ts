@@ -12,9 +12,13 @@ export interface OwnerOptions {
   readonly signal?: AbortSignal;
   /** Reads all leaves where pages remain whose owner is not known; stops when all are. */
   readonly thorough?: boolean;
+  /** Pages whose owner is known, of all that are wanted. */
+  readonly onProgress?: (done: number, total: number) => void;
 }
 
 export interface Owners {
+  /** For each wanted page, in order, the place of its root in the list; or one of `NOT_IN_A_TREE`. */
+  readonly of: Int32Array;
   /** For each root that was given, how many of the pages its tree has. */
   readonly pages: readonly number[];
   /** On the list of free pages. */
@@ -27,9 +31,8 @@ export interface Owners {
 
 /** Pages that are read together. */
 const PAGES_AT_ONCE = 64;
-const NOBODY = -1;
-/** Of pages that are no tree's. */
-const NO_TREE = 2 ** 31 - 1;
+/** What stands for pages of which no tree is known. */
+export const NOT_IN_A_TREE = { unknown: -1, free: -2, bookkeeping: -3 } as const;
 
 /**
  * @param roots where the trees begin; 1 is that of `sqlite_schema`
@@ -43,13 +46,17 @@ export async function ownersOf(
   options: OwnerOptions = {},
 ): Promise<Owners> {
   const claims = new Claims(wanted);
-  const walk = new Walk(reader, claims, options.signal);
-  for (const page of wanted) if (isBookkeeping(reader.header, page)) claims.claim(page, "bookkeeping");
+  const walk = new Walk(reader, claims, {
+    signal: options.signal,
+    onProgress: () => options.onProgress?.(wanted.size - claims.left, wanted.size),
+  });
+  for (const page of wanted)
+    if (isBookkeeping(reader.header, page)) claims.claim(page, NOT_IN_A_TREE.bookkeeping);
   for (const [i, root] of roots.entries()) {
     if (claims.left === 0) break;
     await walk.tree(root, i);
   }
-  if (claims.left > 0) for await (const page of reader.freePages()) claims.claim(page, "free");
+  if (claims.left > 0) for await (const page of reader.freePages()) claims.claim(page, NOT_IN_A_TREE.free);
   if (claims.left > 0) await walk.chainsOfClaimed();
   if (options.thorough === true) {
     for (const [i, root] of roots.entries()) {
@@ -64,31 +71,33 @@ export async function ownersOf(
 class Claims {
   readonly #wanted: PageSet;
   readonly #owners: Int32Array;
-  #free = 0;
-  #bookkeeping = 0;
   left: number;
 
   constructor(wanted: PageSet) {
     this.#wanted = wanted;
-    this.#owners = new Int32Array(wanted.size).fill(NOBODY);
+    this.#owners = new Int32Array(wanted.size).fill(NOT_IN_A_TREE.unknown);
     this.left = wanted.size;
   }
 
   /** Answers whether it is one of the wanted, and was nobody's. */
-  claim(page: number, owner: number | "free" | "bookkeeping"): boolean {
+  claim(page: number, owner: number): boolean {
     const rank = this.#wanted.rankOf(page);
-    if (rank === -1 || this.#owners[rank] !== NOBODY) return false;
-    if (owner === "free") this.#free++;
-    else if (owner === "bookkeeping") this.#bookkeeping++;
-    this.#owners[rank] = typeof owner === "number" ? owner : NO_TREE;
+    if (rank === -1 || this.#owners[rank] !== NOT_IN_A_TREE.unknown) return false;
+    this.#owners[rank] = owner;
     this.left--;
     return true;
   }
 
   result(trees: number): Owners {
     const pages = new Array<number>(trees).fill(0);
-    for (const owner of this.#owners) if (owner >= 0 && owner < trees) pages[owner]!++;
-    return { pages, free: this.#free, bookkeeping: this.#bookkeeping, unknown: this.left };
+    let free = 0;
+    for (const owner of this.#owners) {
+      if (owner >= 0) pages[owner]!++;
+      else if (owner === NOT_IN_A_TREE.free) free++;
+    }
+    const inTrees = pages.reduce((sum, count) => sum + count, 0);
+    const bookkeeping = this.#owners.length - inTrees - free - this.left;
+    return { of: this.#owners, pages, free, bookkeeping, unknown: this.left };
   }
 }
 
@@ -96,13 +105,19 @@ class Walk {
   readonly #reader: DatabaseReader;
   readonly #claims: Claims;
   readonly #signal: AbortSignal | undefined;
+  readonly #onProgress: () => void;
   /** Wanted pages that may hold the beginnings of overflow chains, with their trees. */
   readonly #claimed: { readonly page: number; readonly tree: number }[] = [];
 
-  constructor(reader: DatabaseReader, claims: Claims, signal: AbortSignal | undefined) {
+  constructor(
+    reader: DatabaseReader,
+    claims: Claims,
+    { signal, onProgress }: { readonly signal: AbortSignal | undefined; readonly onProgress: () => void },
+  ) {
     this.#reader = reader;
     this.#claims = claims;
     this.#signal = signal;
+    this.#onProgress = onProgress;
   }
 
   /** Claims the pages of a tree, level by level: all leaves are as deep, so whether a level is one of leaves its first page says. */
@@ -125,6 +140,7 @@ class Walk {
     }
     if (how === "leaves too") await this.#each(level, (_, btree) => this.#chains(btree, tree));
     else for (const page of level) this.#claim(page, tree);
+    this.#onProgress();
   }
 
   /** Claims the overflow chains that begin in claimed pages. */
@@ -165,6 +181,7 @@ class Walk {
       const some = pages.slice(i, i + PAGES_AT_ONCE);
       const read = await Promise.all(some.map((page) => this.#reader.btree(page)));
       for (const [k, btree] of read.entries()) await visit(some[k]!, btree);
+      this.#onProgress();
     }
   }
 }

@@ -38,7 +38,7 @@ export class TableColours {
       for await (const line of lines(`tables?lsn=${lsn}&pagesPerCell=${residency.pagesPerCell}`, signal)) {
         if ("error" in line) throw line.error;
         if ("done" in line)
-          this.#say(`dbstat, on the server: ${shareText(line.done, line.total)} of all pages.`);
+          this.#say(`tables, on the server: ${shareText(line.done, line.total)} of all pages.`);
         else {
           this.#pagesPerCell = line.figures.pagesPerCell;
           this.#onTables(line.figures);
