@@ -7,6 +7,7 @@ import { Emitter } from "../src/base/emitter.ts";
 import { PagefoldError, throwIfAborted } from "../src/base/errors.ts";
 import { systemRuntime } from "../src/base/runtime.ts";
 import type { CompactionResult } from "../src/history/compaction-options.ts";
+import type { RestoreResult } from "../src/history/restore.ts";
 import type { VolumeFigures } from "../src/inspect/inspection.ts";
 import type { DatabaseDiff } from "./btree/database-diff.ts";
 import { type Connected, type ConnectOptions, connect, type DatabaseStore } from "./connect.ts";
@@ -266,6 +267,14 @@ export class Database extends SqlExecutor {
   ): Promise<CompactionResult> {
     const { all = false, bytesPerSecond, signal } = options;
     return this.call("compact", { all, ...(bytesPerSecond === undefined ? {} : { bytesPerSecond }) }, signal);
+  }
+
+  /**
+   * Makes the next remote commit equal to an old state, an LSN or a time, and moves there; nothing is copied, and what is resident stays so.
+   * @throws `conflict` while there are local commits, or where another writer is first: then nothing was changed
+   */
+  restore(at: number | Date, options: CallOptions = {}): Promise<RestoreResult> {
+    return this.call("restore", { at: pointOf(at) }, options.signal);
   }
 
   /** The remote log, newest first, or what is wanted of it. */

@@ -51,6 +51,23 @@ overBridges("a restore by someone else", (bridge: Bridge) => {
   });
 });
 
+overBridges("a restore by the database itself", (bridge: Bridge) => {
+  it("moves it there, without a page fetched that was here; local commits are in the way", async () => {
+    const remote = await bridge.remote();
+    const database = await openOver(bridge, remote);
+    await database.exec("CREATE TABLE t(a); INSERT INTO t VALUES (1), (2)");
+    const { lsn: first } = await database.push();
+    await database.exec("DELETE FROM t; INSERT INTO t VALUES (3)");
+    await expect(database.restore(first)).rejects.toMatchObject({ code: "conflict" });
+    const { lsn: last } = await database.push();
+    expect(await database.restore(first)).toMatchObject({ lsn: last + 1, from: first, restored: true });
+    await catchUp(bridge, database);
+    expect(await database.query("SELECT a FROM t")).toEqual([{ a: 1 }, { a: 2 }]);
+    expect(await database.restore(first), "invariant 11").toMatchObject({ lsn: last + 1, restored: false });
+    await expect(database.restore(99)).rejects.toMatchObject({ code: "not_found" });
+  });
+});
+
 overBridges("a restore and another change on top of it", (bridge: Bridge) => {
   it("has SQLite's change counter of the state that a connection keeps, and is told from it all the same", async () => {
     const remote = await bridge.remote();

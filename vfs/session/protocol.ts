@@ -3,6 +3,7 @@
  * it travels through a port.
  */
 import type { CompactionResult } from "../../src/history/compaction-options.ts";
+import type { RestoreResult } from "../../src/history/restore.ts";
 import type { VolumeFigures } from "../../src/inspect/inspection.ts";
 import type { BridgeKind } from "../bridge/bridge.ts";
 import type { DatabaseDiff } from "../btree/database-diff.ts";
@@ -152,6 +153,7 @@ export interface SessionCalls {
   hydrate: Call<object, { readonly pages: number; readonly fetchedPages: number }>;
   verify: Call<object, { readonly lsn: number; readonly commits: number; readonly pages: number }>;
   compact: Call<{ readonly all: boolean; readonly bytesPerSecond?: number }, CompactionResult>;
+  restore: Call<{ readonly at: LogPoint }, RestoreResult>;
   log: Call<
     {
       readonly limit: number;

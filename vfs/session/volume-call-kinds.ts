@@ -10,6 +10,7 @@ const KINDS = [
   "hydrate",
   "verify",
   "compact",
+  "restore",
   "log",
   "diff",
 ] as const;

@@ -55,6 +55,8 @@ export const volumeCalls: Handlers = {
       ...optional(signal),
       onProgress: onProgress("compact"),
     }),
+  restore: ({ volume, signal, onProgress }, { at }) =>
+    volume.restore({ at: pointOf(at), ...optional(signal), onProgress: onProgress("restore") }),
   log: async ({ volume, signal }, { since, until, ...which }) => {
     const entries: LogReply[] = [];
     const options = {
