@@ -51,5 +51,8 @@ export function checkpointAfterPush(context: ReplicaContext, every: number, comm
 
 /** The next commit names it, unless a newer one is known. */
 export function anchor(context: ReplicaContext, { lsn, hash }: CheckpointName): void {
+  const { directory, manifest } = context.replica;
+  // A header's reader looks for it where the commit of its LSN is: with a fork's ancestor.
+  if (directory.volumeOf(lsn) !== manifest.volume) return;
   if (lsn >= (context.checkpoint?.lsn ?? 0)) context.checkpoint = { lsn, hash };
 }

@@ -143,7 +143,26 @@ export function sourceInCommit(
   };
 }
 
-export function sourceInCheckpoint(loaded: LoadedCheckpoint, segment: PlacedSegment): SegmentSource {
+/**
+ * @param directory where given, all checkpoints that it has loaded are asked whose bytes a page of the segment are: they may name the segment for
+ * different pages, and whoever fetches a frame for one of them fetches it for those who wait for another
+ */
+export function sourceInCheckpoint(
+  loaded: LoadedCheckpoint,
+  segment: PlacedSegment,
+  directory?: CommitDirectory,
+): SegmentSource {
+  const versionOf = (page: number): Lsn => {
+    // A commit wrote all pages of its own segments.
+    if (segment.kind === "commit") return segment.number as Lsn;
+    let lsn = loaded.versionIn(segment, page);
+    if (lsn !== 0 || directory === undefined) return lsn;
+    for (const other of directory.checkpoints()) {
+      lsn = other.versionIn(segment, page);
+      if (lsn !== 0) break;
+    }
+    return lsn;
+  };
   return {
     key: placedKey(segment),
     base: 0,
@@ -151,7 +170,7 @@ export function sourceInCheckpoint(loaded: LoadedCheckpoint, segment: PlacedSegm
     ref: segment.ref,
     volume: segment.volume,
     lsn: loaded.lsn,
-    versionOf: (page) => loaded.versionIn(segment, page),
+    versionOf,
   };
 }
 

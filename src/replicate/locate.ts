@@ -103,7 +103,7 @@ class Placed {
         for (const each of candidates) {
           const segment = each.placeOf(page, lsn);
           if (segment === undefined || directory.isGone(placedKey(segment))) continue;
-          source = sourceInCheckpoint(each, segment);
+          source = sourceInCheckpoint(each, segment, directory);
           break;
         }
         if (source !== undefined) this.#add(source, page);

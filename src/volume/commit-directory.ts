@@ -84,6 +84,12 @@ export class CommitDirectory {
     return owner;
   }
 
+  /** Up to which LSN the commits of a volume are this one's: all of its own, an ancestor's up to where they parted, nobody else's. */
+  sharedThrough(volume: VolumeId): number {
+    if (volume === this.manifest.volume) return Number.MAX_SAFE_INTEGER;
+    return this.manifest.ancestors.find((ancestor) => ancestor.volume === volume)?.lsn ?? 0;
+  }
+
   /** The verified hash of a commit that wrote a page of a known state, if it was learned. */
   hash(lsn: Lsn): Hash | undefined {
     return this.#of(lsn).#hashes.get(lsn);
@@ -181,9 +187,10 @@ export class CommitDirectory {
     return this.#checkpoints.get(hash) ?? this.#elder?.directory.checkpoint(hash);
   }
 
-  /** It was verified: a header or a floor names its hash. */
+  /** It was verified: a header or a floor names its hash. One of an ancestor's from after the fork point is about other commits: it is not kept. */
   learnCheckpoint(checkpoint: DecodedCheckpoint): LoadedCheckpoint {
     const loaded = this.checkpoint(checkpoint.hash) ?? new LoadedCheckpoint(checkpoint);
+    if (loaded.lsn > this.sharedThrough(checkpoint.volume)) return loaded;
     this.#checkpoints.set(checkpoint.hash, loaded, checkpoint.length);
     this.learnHash(checkpoint.commit.header.lsn, checkpoint.commit.hash);
     this.learnWriters(checkpoint.writers);
@@ -198,7 +205,7 @@ export class CommitDirectory {
   }
 
   nameCheckpoint(named: NamedCheckpoint): void {
-    this.#named.set(named.hash, named);
+    if (named.lsn <= this.sharedThrough(named.volume)) this.#named.set(named.hash, named);
   }
 
   /** It is not there any more. */

@@ -44,7 +44,7 @@ export class LoadedCheckpoint {
 
   /** Whose bytes of `page` a segment holds, where that is known; else 0: an older version that nobody reads there. */
   versionIn(segment: PlacedSegment, page: number): Lsn {
-    return (this.#segment(page) === segment ? this.table.lookup(page) : 0) as Lsn;
+    return (this.#segment(page)?.id === segment.id ? this.table.lookup(page) : 0) as Lsn;
   }
 
   #segment(page: number): PlacedSegment | undefined {
