@@ -37,8 +37,9 @@ Nothing is changed, and no page is fetched but for --sql and --tables.
   pagefold inspect shop --json | jq .residency.totals
 
 --sql runs read-only SQL first and tells its faults and requests; with --local
-the pages it fetched stay there. --tables reads the whole database, in memory
-and apart from --local, as it was at the remote commit that is shown.
+the pages it fetched stay there. --tables reads the inner pages of the trees,
+and all of them where rows are too large for a page: in memory and apart from
+--local, as they were at the remote commit that is shown.
 --html writes one file that needs nothing else, for any browser. --json prints
 the document that it is drawn from (docs/inspect.md).`;
 
@@ -48,7 +49,7 @@ export const inspectVerb: Verb = (program, run) => {
     .description("what is here of a volume, and where the rest lies; as text, JSON or a picture")
     .argument("<name>", "tag or volume id", nonEmpty)
     .option("--sql <sql>", "run this read-only SQL first, and show what it fetched", nonEmpty)
-    .option("--tables", "which table or index each page belongs to; reads the whole database")
+    .option("--tables", "which table or index each page belongs to; reads the inner pages of the trees")
     .option("--commits <n>", "newest commits to show", count, 20)
     .option("--cells <n>", "cells of the map at most (default: 4096)", positive)
     .option("--html <file>", "write the picture to this file", nonEmpty)
