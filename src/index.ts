@@ -23,6 +23,7 @@ export type { FrameDecoder } from "./format/frame-decoder.ts";
 export type { FrameEncoder } from "./format/frame-encoder.ts";
 export { PageSet } from "./format/page-set.ts";
 export type { CheckpointName } from "./history/checkpoint.ts";
+export type { CollectOptions, CollectResult, CollectStep } from "./history/collect.ts";
 export type { CompactionPoint, CompactionResult, CompactOptions } from "./history/compaction-options.ts";
 export type {
   DeleteVolumeOptions,
@@ -30,14 +31,17 @@ export type {
   UndeleteOptions,
   UndeleteResult,
 } from "./history/delete-volume.ts";
-export type { CollectOptions, CollectResult, CollectStep } from "./history/collect.ts";
 export type { DetachOptions, DetachResult } from "./history/detach.ts";
+export type { DiffOptions, StateDiff } from "./history/diff.ts";
 export type { ForkOptions } from "./history/fork.ts";
+export type { LogOptions } from "./history/log-filter.ts";
+export type { MergeOptions } from "./history/merge.ts";
 export type { PageClassifier } from "./history/move-pages.ts";
+export type { PromoteResult, RebaseOptions, RebaseResult } from "./history/promote.ts";
+export type { RestoreOptions, RestoreResult } from "./history/restore.ts";
 export type { Duration, RetentionPolicy, StoredRetention } from "./history/retention.ts";
 export type { KeptLsn, Reason } from "./history/retention-plan.ts";
 export type { SweepProgress, SweptCounts, SweptKind } from "./history/sweeper.ts";
-export type { RestoreOptions, RestoreResult } from "./history/restore.ts";
 export type { Finding, VerifyProgress } from "./history/verify/run.ts";
 export type { DeepCounts } from "./history/verify/token.ts";
 export type { VerifyOptions, VerifyResult } from "./history/verify/verify.ts";
@@ -100,7 +104,7 @@ export type { PushResult } from "./replicate/push.ts";
 export type { FaultEvent } from "./replicate/supply.ts";
 export { PageStore, type PageStoreOptions, type VolumeOptions } from "./store/page-store.ts";
 export { defaultSettings, type StoreSettings } from "./store/settings.ts";
-export type { TagEntry } from "./store/tags.ts";
+export type { TagEntry, TagValueEntry } from "./store/tags.ts";
 export { Volume, type VolumeEvents, type VolumeStatus, type WriteOptions } from "./store/volume.ts";
 export type { Snapshot } from "./volume/snapshot.ts";
 export type { CommitResult, Transaction } from "./volume/transaction.ts";

@@ -166,8 +166,14 @@ async function deleteKeys(purge: Purge, keys: readonly string[]): Promise<void> 
 async function ownPins(purge: Purge, last: DeletedState["last"]): Promise<string[]> {
   const { store, codecs, volume, signal } = purge;
   if (last !== undefined) {
-    const [direct] = decodeManifest(last.manifest, { volume, hasher: codecs.hash }).ancestors;
-    return direct === undefined ? [] : [forkKey(direct.volume, volume, direct.lsn)];
+    const { ancestors } = decodeManifest(last.manifest, { volume, hasher: codecs.hash });
+    const pins = await Promise.all(
+      // One for the fork point, and one for every LSN below it that was restored.
+      ancestors.map((each) => store.list(`${forksPrefix(each.volume)}${volume}@`, signal)),
+    );
+    const [direct] = ancestors;
+    const first = direct === undefined ? [] : [forkKey(direct.volume, volume, direct.lsn)];
+    return [...new Set([...first, ...pins.flat().map(({ key }) => key)])];
   }
   const pins: string[] = [];
   for (let startAfter = ""; ; ) {

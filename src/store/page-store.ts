@@ -30,6 +30,8 @@ import type {
   UndeleteResult,
 } from "../history/delete-volume.ts";
 import type { ForkOptions } from "../history/fork.ts";
+import type { MergeOptions } from "../history/merge.ts";
+import type { PromoteResult, RebaseOptions, RebaseResult } from "../history/promote.ts";
 import type { BlockFileSystem } from "../local/block-file.ts";
 import { MemoryBlockFileSystem } from "../local/memory-block-file.ts";
 import { PageCache } from "../local/page-cache.ts";
@@ -49,7 +51,7 @@ import { residentPages } from "../volume/cached-pages.ts";
 import type { FetchPlan } from "../volume/fetch-plan.ts";
 import type { Replica } from "../volume/replica.ts";
 import { ReplicaLog } from "../volume/replica-log.ts";
-import { withVerbs } from "./load-verbs.ts";
+import { loadVerbs, withVerbs } from "./load-verbs.ts";
 import { defaultSettings, type StoreSettings } from "./settings.ts";
 import {
   listTags,
@@ -348,6 +350,49 @@ export class PageStore {
     if (options.tag !== undefined) this.#log.addTag(fork, options.tag);
     this.#contexts.get(fork)?.onStatus();
     return this.#openReplica(await this.#cloneOnce(fork.manifest.volume, signal));
+  }
+
+  /**
+   * Makes what a fork changed since its fork point one commit of the volume that it was forked from. Running it again finishes it, or says that it is done.
+   * @throws `conflict` naming the pages that both changed, `invalid` for a volume that is no fork, `diverged` when another writer was faster
+   */
+  async promote(name: string, options: MergeOptions = {}): Promise<PromoteResult> {
+    const { fork, parent } = await this.#withParent(name, signalOf(options));
+    return withVerbs(({ promote }) => promote(fork, parent, options));
+  }
+
+  /**
+   * Puts a fork on a later state of its parent: a new fork with its changes as one commit, which takes over its tags. The old one is left to be deleted.
+   * Running it again finishes it.
+   * @throws as `promote`
+   */
+  async rebase(name: string, options: RebaseOptions = {}): Promise<RebaseResult> {
+    const signal = signalOf(options);
+    const { fork, parent } = await this.#withParent(name, signal);
+    const { rebase, volumeTags } = await loadVerbs();
+    const tags = volumeTags(this.#remote, this.#codecs, this.#runtime, signal);
+    const move = (tag: string, from: VolumeId, to: VolumeId) => this.tag(tag, to, { move: from, ...signal });
+    const forkAt = async (of: string, lsn: Lsn, tag: string): Promise<ReplicaContext> => {
+      const begun = await this.resolve(tag, signal);
+      return this.#contextOf(
+        await (begun === undefined ? this.fork(of, { lsn, tag, ...signal }) : this.volume(begun, signal)),
+      );
+    };
+    return rebase(fork, parent, { forkAt, tags: { ...tags, move } }, options);
+  }
+
+  async #withParent(
+    name: string,
+    signal: Options,
+  ): Promise<{ readonly fork: ReplicaContext; readonly parent: ReplicaContext }> {
+    this.#check();
+    const fork = this.#contextOf(await this.volume(name, signal));
+    const { volume } = (await loadVerbs()).parentOf(fork);
+    return { fork, parent: this.#contextOf(await this.volume(volume, signal)) };
+  }
+
+  #contextOf({ id }: Volume): ReplicaContext {
+    return this.#contexts.get(this.#log.find(id)!)!;
   }
 
   /**

@@ -13,6 +13,8 @@ export { detachVolume } from "../history/detach.ts";
 export { diffStates } from "../history/diff.ts";
 export { forkVolume } from "../history/fork.ts";
 export { readLog } from "../history/log-filter.ts";
+export { parentOf } from "../history/merge.ts";
+export { promote, rebase } from "../history/promote.ts";
 export { restoreVolume } from "../history/restore.ts";
 export { getRetention, setRetention } from "../history/retention.ts";
 export { verify } from "../history/verify/verify.ts";

@@ -132,7 +132,8 @@ function learnWriters({ context, directory }: VerifyRun, { table, pageCount }: R
 async function placesFor(run: VerifyRun, state: RemoteState): Promise<LoadedCheckpoint | undefined> {
   for (const volume of [run.volume, ...run.manifest.ancestors.map((each) => each.volume)]) {
     const floor = await newestFloorOf(run.source, volume, { signal: run.signal });
-    const named = checkpointUpTo(floor, state.lsn);
+    const upTo = Math.min(state.lsn, run.directory.sharedThrough(volume)) as Lsn;
+    const named = checkpointUpTo(floor, upTo);
     if (named === undefined) continue;
     const loaded = await run.attempt(() => run.fetch(loadCheckpoint(run.frames, { volume, ...named })));
     if (loaded !== undefined && loaded.checkpoint.segments.length > 0) return loaded;

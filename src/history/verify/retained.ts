@@ -5,12 +5,13 @@
 import { PagefoldError } from "../../base/errors.ts";
 import { StateChecksumSum } from "../../format/checksum.ts";
 import { checkpointKey } from "../../format/keys.ts";
-import { type PageSet, PageSetBuilder } from "../../format/page-set.ts";
+
 import { stateOfCheckpoint } from "../../replicate/build-state.ts";
 import { digestsOf } from "../../replicate/digests.ts";
 import { loadCheckpoint, newestFloorOf } from "../../replicate/floor.ts";
 import { PageTable } from "../../volume/page-table.ts";
 import type { RemoteState } from "../../volume/remote-state.ts";
+import { differingPages } from "../merge.ts";
 import type { LogSpan } from "./log.ts";
 import type { VerifyRun } from "./run.ts";
 import { wrongSum } from "./states.ts";
@@ -69,27 +70,10 @@ async function move(
   from: { readonly table: PageTable; readonly pageCount: number },
   to: RemoteState,
 ): Promise<void> {
-  const pages = differing(from.table, to.table, Math.max(from.pageCount, to.pageCount));
+  const pages = differingPages(from.table, to.table, Math.max(from.pageCount, to.pageCount));
   for (let at = 0; at < pages.size; at += SLICE_PAGES) {
     const some = pages.slice(at, at + SLICE_PAGES);
     sum.subtract(await run.fetch(digestsOf(run.frames, from.table, some)));
     sum.add(await run.fetch(digestsOf(run.frames, to.table, some)));
   }
-}
-
-/** Pages that have different writers. */
-function differing(a: PageTable, b: PageTable, pageCount: number): PageSet {
-  const builder = new PageSetBuilder();
-  const others = b.runs(1, pageCount);
-  let other = others.next();
-  for (const run of a.runs(1, pageCount)) {
-    for (let first = run.first; first <= run.last; ) {
-      while (!other.done && other.value.last < first) other = others.next();
-      if (other.done === true) break;
-      const last = Math.min(run.last, other.value.last);
-      if (other.value.value !== run.value) builder.mergeRun(first, last);
-      first = last + 1;
-    }
-  }
-  return builder.build();
 }
