@@ -16,7 +16,7 @@ import { HttpError } from "./problem.ts";
 import { pushBundle } from "./push-bundle.ts";
 import { noCommit } from "./volume-logs.ts";
 import { commitEntries } from "./volumes/commits.ts";
-import { diffOf, rangesOf } from "./volumes/diff.ts";
+import { diffBetween, rangesOf } from "./volumes/diff.ts";
 import { createVolume, dropVolume, forkVolume, giveTag, restoreVolume, takeTag } from "./volumes/engine.ts";
 import { pageEntries, pagesOfRanges } from "./volumes/pages.ts";
 
@@ -207,13 +207,11 @@ function logRoutes(app: Hono<Env>, context: ServerContext): void {
     const known = await logs.volume(volume, signal);
     const from = (numberOf(c.req.query("from"), "from") ?? 0) as Lsn;
     const to = (numberOf(c.req.query("to"), "to") ?? (await logs.head(known, signal))) as Lsn;
-    const diff = await diffOf(context, known, from, to, signal);
-    if (c.req.query("bodies") !== "1") {
-      const { pageCount, pages } = diff;
-      return json({ from, to, pageCount, pages: rangesOf(pages) });
-    }
+    const exact = c.req.query("exact") === "1";
+    const { pages, pageCountTo: pageCount } = await diffBetween(context, known, { from, to, exact }, signal);
+    if (c.req.query("bodies") !== "1") return json({ from, to, pageCount, pages: rangesOf(pages) });
     const state = await logs.state(known, to, signal);
-    return bundleAnswer(context, pageEntries(context, known, state, diff.pages, signal));
+    return bundleAnswer(context, pageEntries(context, known, state, pages, signal));
   });
 }
 

@@ -209,7 +209,7 @@ const paths: Readonly<Record<string, PathItem>> = {
   "/v1/volumes/{volume}/diff": {
     get: operation(
       "volume",
-      "Pages that differ between two LSNs; with bodies=1 a bundle of their frames",
+      "Pages that differ between two LSNs, with exact=1 in their bytes; with bodies=1 a bundle of their frames",
       {
         "200": {
           description: "The pages, or a bundle.",
@@ -224,6 +224,7 @@ const paths: Readonly<Record<string, PathItem>> = {
         parameters: [
           parameter("query", "from", lsn),
           parameter("query", "to", lsn),
+          parameter("query", "exact", { type: "string", enum: ["1"] }),
           parameter("query", "bodies", { type: "string", enum: ["1"] }),
         ],
       },

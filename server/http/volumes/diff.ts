@@ -1,43 +1,49 @@
-/** What differs between two states of a volume, told by its rollups: no page is read. */
+/** What differs between two states of a volume, as the engine's own comparison tells: no page is read. */
 import type { Lsn } from "../../../src/base/brand.ts";
-import { PageSet } from "../../../src/format/page-set.ts";
-import { rollupPages } from "../../../src/format/rollup-codec.ts";
+import { isPagefoldError } from "../../../src/base/errors.ts";
+import type { PageSet } from "../../../src/format/page-set.ts";
+import { type DiffSource, diffOf, type StateDiff } from "../../../src/history/diff.ts";
 import type { ServerContext } from "../context.ts";
 import { HttpError } from "../problem.ts";
 import { type KnownVolume, noCommit } from "../volume-logs.ts";
 
-export interface Diff {
-  readonly from: Lsn;
-  readonly to: Lsn;
-  /** At `to`: pages above it are gone. */
-  readonly pageCount: number;
-  /** Written, zeroed or cut off and grown again since `from`. */
-  readonly pages: PageSet;
-}
-
-/** @throws 404 beyond the newest commit, 400 where `from` is behind `to` */
-export async function diffOf(
-  { logs }: ServerContext,
+/**
+ * @param exact compares digests, too
+ * @throws 404 beyond the newest commit, or for a state that is not kept; 400 where `from` is behind `to`
+ */
+export async function diffBetween(
+  context: ServerContext,
   known: KnownVolume,
-  from: Lsn,
-  to: Lsn,
+  between: { readonly from: Lsn; readonly to: Lsn; readonly exact: boolean },
   signal: AbortSignal,
-): Promise<Diff> {
+): Promise<StateDiff> {
+  const { from, to, exact } = between;
   if (from > to)
     throw new HttpError(400, "invalid", `a difference goes forward: from ${from} to ${to} it does not`);
-  const head = await logs.head(known, signal);
-  if (to > head) throw noCommit(known.manifest.volume, to);
-  if (to === 0) return { from, to, pageCount: 0, pages: PageSet.empty };
-  const [before, after] = await Promise.all([
-    from === 0 ? 0 : logs.commit(known, from, signal).then(({ header }) => header.pageCount),
-    logs.commit(known, to, signal).then(({ header }) => header.pageCount),
-  ]);
-  const steps = await logs.way(known, { lsn: from }, to, signal);
-  const rollups = steps.flatMap((step) => step.rollups);
-  const lowest = Math.min(before, after, ...rollups.map(({ lowestPageCount }) => lowestPageCount));
-  const regrown = PageSet.range(lowest + 1, Math.min(before, after));
-  const pages = PageSet.unionAll([...rollups.map(rollupPages), regrown]).clampTo(after);
-  return { from, to, pageCount: after, pages };
+  if (to > (await context.logs.head(known, signal))) throw noCommit(known.manifest.volume, to);
+  return diffOf(sourceOf(context, known, signal), from, to, { exact, signal });
+}
+
+function sourceOf(
+  { logs, codecs, store }: ServerContext,
+  known: KnownVolume,
+  signal: AbortSignal,
+): DiffSource {
+  return {
+    frames: { directory: logs.directory(known), codecs, storeUrl: store.url },
+    shape: async (lsn) => {
+      try {
+        return (await logs.commit(known, lsn, signal)).header;
+      } catch (error) {
+        // Collected: a checkpoint may keep the state.
+        if (!isPagefoldError(error, "not_found")) throw error;
+        return logs.state(known, lsn, signal);
+      }
+    },
+    way: (from, to) => logs.way(known, { lsn: from }, to, signal),
+    state: (lsn) => logs.state(known, lsn, signal),
+    run: (plan) => logs.fetcher.run(plan, signal),
+  };
 }
 
 /** As JSON has it. */
