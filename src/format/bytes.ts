@@ -6,13 +6,31 @@
 import { assert } from "../base/assert.ts";
 import { type ErrorDetails, PagefoldError } from "../base/errors.ts";
 
-const HEX: readonly string[] = Array.from({ length: 256 }, (_, i) => i.toString(16).padStart(2, "0"));
+/** Character codes of the sixteen digits. */
+const DIGITS: readonly number[] = [..."0123456789abcdef"].map((digit) => digit.charCodeAt(0));
+/** Bytes that become text at once: a call takes only so many arguments. */
+const TEXT_PIECE = 4096;
+const codes: number[] = [];
 
 /** Lower-case hexadecimal. */
 export function toHex(bytes: Uint8Array, from = 0, to = bytes.length): string {
-  let text = "";
-  for (let i = from; i < to; i++) text += HEX[bytes[i]!];
-  return text;
+  if (to - from > TEXT_PIECE)
+    return toHex(bytes, from, from + TEXT_PIECE) + toHex(bytes, from + TEXT_PIECE, to);
+  codes.length = 2 * Math.max(0, to - from);
+  for (let i = from, at = 0; i < to; i++) {
+    const byte = bytes[i]!;
+    codes[at++] = DIGITS[byte >>> 4]!;
+    codes[at++] = DIGITS[byte & 15]!;
+  }
+  return textOf(codes);
+}
+
+/**
+ * ASCII codes as text that lies in one piece. Put together character by character it would be a tree of pieces, ten times as large for as long as
+ * it lives, and hashes are kept by the hundred thousand.
+ */
+export function textOf(codes: readonly number[]): string {
+  return String.fromCharCode.apply(undefined, codes as number[]);
 }
 
 function nibble(code: number): number {

@@ -5,6 +5,7 @@
 import { assert } from "../base/assert.ts";
 import type { PushId, SegmentId, TimeMs, VolumeId } from "../base/brand.ts";
 import type { Runtime } from "../base/runtime.ts";
+import { textOf } from "./bytes.ts";
 
 export type AnyId = VolumeId | SegmentId | PushId;
 
@@ -29,7 +30,7 @@ export function newId<Id extends AnyId = VolumeId>(runtime: Pick<Runtime, "now" 
 /** The text form of 16 bytes. */
 export function idFromBytes<Id extends AnyId = VolumeId>(bytes: Uint8Array): Id {
   assert(bytes.length === ID_BYTES, `an id of ${bytes.length} bytes`);
-  let text = "";
+  const codes: number[] = [];
   // 130 bits in 26 digits: the first digit carries two leading zero bits.
   let bits = 2;
   let buffer = 0;
@@ -39,11 +40,11 @@ export function idFromBytes<Id extends AnyId = VolumeId>(bytes: Uint8Array): Id 
     while (bits >= 5) {
       bits -= 5;
       const unit = 2 ** bits;
-      text += ALPHABET[Math.floor(buffer / unit)];
+      codes.push(ALPHABET.charCodeAt(Math.floor(buffer / unit)));
       buffer %= unit;
     }
   }
-  return text as Id;
+  return textOf(codes) as Id;
 }
 
 /** The stored form of an id. */
