@@ -32,6 +32,8 @@ const rows = {
   browser: async () => (await import("./rows/browser.mjs")).browserRows(),
   peers: async () => (await import("./rows/peers.mjs")).peersRows(),
   table: async () => (await import("./rows/table.mjs")).tableRows(),
+  upkeep: async () => (await import("./rows/upkeep.mjs")).upkeepRows(),
+  collect: async () => (await import("./rows/collect.mjs")).collectRows(),
   fork: async () => (await import("./rows/fork.mjs")).forkRows(),
   log: async () => (await import("./rows/log.mjs")).logRows(),
 };
