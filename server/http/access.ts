@@ -107,15 +107,22 @@ export class Access {
 
   /**
    * The volume that a tag or an id names, as the store says now, and that may be used so.
+   * @param store where the tag is looked up, for callers who want to know what was read
    * @throws 404, 403
    */
-  async resolve(principal: Principal, right: Right, name: string, signal?: AbortSignal): Promise<VolumeId> {
+  async resolve(
+    principal: Principal,
+    right: Right,
+    name: string,
+    signal?: AbortSignal,
+    store: ObjectStore = this.#store,
+  ): Promise<VolumeId> {
     const id = parseVolumeId(name);
     if (id !== undefined) {
       await this.check(principal, right, id, name);
       return id;
     }
-    const named = await resolveTag(this.#store, this.#codecs, tagName(name), signalOf(signal));
+    const named = await resolveTag(store, this.#codecs, tagName(name), signalOf(signal));
     if (named === undefined) throw noVolume(name);
     // The map may be older than this tag.
     if (principal.may(right, { volume: named, tags: [name] })) return named;

@@ -3,9 +3,12 @@
  * floor keeps is deleted, but of a volume that was deleted itself: a collector never does that, and one that is broken shall not.
  */
 import type { VolumeId } from "../../src/base/brand.ts";
-import { checkpointKey } from "../../src/format/keys.ts";
+import { checkpointKey, leaseKey } from "../../src/format/keys.ts";
 import { checkKey } from "../../src/remote/keys.ts";
+import { newestInSeries } from "../../src/remote/series.ts";
+import { floorSeries } from "../../src/replicate/floor.ts";
 import type { ServerContext } from "./context.ts";
+import type { Kept } from "./kept.ts";
 import { isOwnLeftover } from "./leftovers.ts";
 import { type NameOf, type ObjectName, parseObjectKey } from "./object-keys.ts";
 import type { Principal } from "./principal.ts";
@@ -14,6 +17,8 @@ import { isNamed } from "./push-bundle.ts";
 
 /** Keys of one request. */
 export const DELETE_MAX = 1000;
+/** Of a volume's floors: as many as a collector leaves at least. */
+const FLOORS_KEPT = 10;
 
 type OfVolume = Exclude<ObjectName, NameOf<"tag">>;
 
@@ -103,7 +108,7 @@ async function deleteOf(
         },
       );
     }
-    const reason = needed === undefined ? undefined : await reasonToKeep(context, name, needed);
+    const reason = await reasonToKeep(context, name, needed, signal);
     if (reason === undefined) continue;
     throw new HttpError(
       409,
@@ -126,23 +131,27 @@ async function deleteOf(
   if (hasManifest || names.some(({ kind }) => kind === "commit")) logs.forget(volume);
 }
 
-type Needed = NonNullable<Awaited<ReturnType<ServerContext["kept"]["find"]>>>;
-
-/** Why an object of a volume that was not deleted stays; undefined where it may go. */
+/** Why an object stays; undefined where it may go. @param needed undefined: the volume was deleted */
 async function reasonToKeep(
   context: ServerContext,
   name: OfVolume,
-  { floor, segments }: Needed,
+  needed: Kept | undefined,
+  signal: AbortSignal,
 ): Promise<string | undefined> {
+  if (name.kind === "floor") return floorReason(context, name, needed, signal);
+  if (needed === undefined) return undefined;
+  const { floor, segments } = needed;
   const lowest = floor?.lsn ?? 0;
   switch (name.kind) {
     case "commit":
       return name.lsn < lowest ? undefined : `its log is kept from LSN ${lowest} on`;
-    case "floor":
     case "config":
     case "deleted":
+      return "values of this series stay, so that its newest is found";
     case "lease":
-      return "values of a series stay, so that its newest is found";
+      return (await isThere(context, leaseKey(name.volume, name.n + 1)))
+        ? undefined
+        : "it is the newest lease";
     case "checkpoint": {
       const named = floor?.checkpoints.some(
         ({ lsn, hash }) => checkpointKey(name.volume, lsn, hash) === name.key,
@@ -159,4 +168,21 @@ async function reasonToKeep(
     default:
       return undefined;
   }
+}
+
+/** The newest floors stay, so that the newest is found from them; of a volume that was deleted for good, the one that says so. */
+async function floorReason(
+  { origin }: ServerContext,
+  { volume, n }: NameOf<"floor">,
+  needed: Kept | undefined,
+  signal: AbortSignal,
+): Promise<string | undefined> {
+  const newest =
+    needed?.floor?.n ?? (await newestInSeries(origin, floorSeries(volume), 0, { signal }))?.n ?? 0;
+  const stay = needed === undefined ? 1 : FLOORS_KEPT;
+  return n > newest - stay ? `it is among the newest floors, of which ${stay} stay` : undefined;
+}
+
+async function isThere({ origin }: ServerContext, key: string): Promise<boolean> {
+  return (await origin.get(key, { range: { offset: 0, length: 1 } })) !== undefined;
 }

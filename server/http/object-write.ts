@@ -13,7 +13,7 @@ import { type NameOf, type ObjectName, parseObjectKey } from "./object-keys.ts";
 import type { Principal } from "./principal.ts";
 import { HttpError, problemResponse } from "./problem.ts";
 import { checkCheckpoint } from "./verify/checkpoint.ts";
-import { checkFloor } from "./verify/floor.ts";
+import { checkClosing, checkFloor } from "./verify/floor.ts";
 import { lie } from "./verify/lies.ts";
 import { checkSegment } from "./verify/segment.ts";
 import {
@@ -208,9 +208,15 @@ async function storeFloor(
   bytes: Uint8Array,
 ): Promise<Response> {
   const { signal } = request;
-  const known = await context.logs.volume(name.volume, signal);
-  const { keepsAll } = await checkFloor(context, known, name, bytes, signal);
-  if (!keepsAll) await context.access.check(principal, "admin", name.volume);
+  const known = await context.logs.find(name.volume, signal);
+  if (known === undefined) {
+    await context.access.check(principal, "admin", name.volume);
+    await checkClosing(context, name, bytes, signal);
+    await checkNext(context, name, signal);
+  } else {
+    const { keepsAll } = await checkFloor(context, known, name, bytes, signal);
+    if (!keepsAll) await context.access.check(principal, "admin", name.volume);
+  }
   return create(context, name.key, bytes, signal);
 }
 

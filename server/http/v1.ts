@@ -19,6 +19,7 @@ import { commitEntries } from "./volumes/commits.ts";
 import { diffBetween, rangesOf } from "./volumes/diff.ts";
 import { createVolume, dropVolume, forkVolume, giveTag, restoreVolume, takeTag } from "./volumes/engine.ts";
 import { pageEntries, pagesOfRanges } from "./volumes/pages.ts";
+import { RecordingStore } from "./volumes/recording-store.ts";
 
 const JSON_TYPE = "application/json";
 const LIST_MAX = 1000;
@@ -45,10 +46,12 @@ function storeRoutes(app: Hono<Env>, context: ServerContext): void {
   const bundles = new OpenBundles(context);
   app.get("/v1/open/:name", async (c) => {
     const { signal } = c.req.raw;
-    const name = c.req.param("name");
-    const volume = await context.access.resolve(c.var.principal, "read", name, signal);
+    // What a tag names is told as it was read here.
+    const tag = new RecordingStore(context.store);
+    const volume = await context.access.resolve(c.var.principal, "read", c.req.param("name"), signal, tag);
     const from = numberOf(c.req.query("from"), "from") ?? 0;
-    return wholeBundle(await bundles.bundle(await context.logs.volume(volume, signal), name, from, signal));
+    const known = await context.logs.volume(volume, signal);
+    return wholeBundle(await bundles.bundle(known, await tag.entries(), from, signal));
   });
   app.get("/v1/list", async (c) => {
     const { prefix = "", after = "", limit } = c.req.query();

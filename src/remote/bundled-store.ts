@@ -80,7 +80,7 @@ export class BundledStore implements ObjectStore {
   learn(bundle: Bundle): void {
     const since = this.#runtime.monotonic();
     for (const part of bundle.objects) this.#keep(part);
-    for (const key of bundle.absent) this.#absent.set(key, since);
+    for (const key of bundle.absent) if (!mustBeFresh(key)) this.#absent.set(key, since);
     for (const { prefix, entries, complete } of bundle.listings)
       this.#listings.set(prefix, { entries, complete, since });
   }
@@ -160,6 +160,14 @@ export class BundledStore implements ObjectStore {
     map.delete(key);
     return this.#runtime.monotonic() - sinceOf(value) <= FRESH_MS ? value : undefined;
   }
+}
+
+/**
+ * Whether that a key is absent must be true now, however fresh a bundle is: pushes are acknowledged, and pins counted on, when the next floor is found
+ * absent after them.
+ */
+export function mustBeFresh(key: string): boolean {
+  return /^volumes\/[^/]+\/(?:floor|config|deleted|leases)\//.test(key);
 }
 
 function contains(outer: StoredBytes, inner: StoredBytes): boolean {

@@ -1,10 +1,14 @@
 /** What came in bundles answers as the store itself would, for as long as it may; where it was wrong, it is dropped and the store is asked. */
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
+import type { Lsn, VolumeId } from "../../src/base/brand.ts";
 import { PagefoldError } from "../../src/base/errors.ts";
+import { commitKey, configKey, deletedKey, floorKey, floorPrefix, leaseKey } from "../../src/format/keys.ts";
 import { BundledStore } from "../../src/remote/bundled-store.ts";
 import { MemoryObjectStore } from "../../src/remote/memory-store.ts";
 import type { Bundle, ObjectStore } from "../../src/remote/object-store.ts";
+import { newestInSeries } from "../../src/remote/series.ts";
+import { someId } from "../format/support.ts";
 import { SimRuntime } from "../sim/runtime.ts";
 
 const KEYS = ["a/1", "a/2", "a/3", "b/1"] as const;
@@ -56,6 +60,38 @@ async function learn(bundled: BundledStore, store: ObjectStore, what: Step): Pro
 }
 
 describe("a store with bundles in front", () => {
+  it("asks for itself whether there is a next floor, whatever a bundle says: pushes are acknowledged by that", async () => {
+    const asked: string[] = [];
+    const inner = new MemoryObjectStore();
+    const store = Object.assign(Object.create(inner) as MemoryObjectStore, {
+      get: (each: string) => {
+        asked.push(each);
+        return inner.get(each);
+      },
+    });
+    const bundled = new BundledStore(store, { runtime: new SimRuntime(1) });
+    const volume = someId<VolumeId>(1);
+    const keys = [floorKey(volume, 2), configKey(volume, 1), deletedKey(volume, 1), leaseKey(volume, 4)];
+    bundled.learn({ ...NOTHING, absent: [...keys, commitKey(volume, 3 as Lsn)] });
+    await inner.put(keys[0]!, new Uint8Array([7]));
+    for (const each of keys) await bundled.get(each);
+    expect(await bundled.get(keys[0]!)).toEqual(new Uint8Array([7]));
+    expect(asked).toEqual([...keys, keys[0]]);
+    expect(await bundled.get(commitKey(volume, 3 as Lsn))).toBeUndefined();
+    expect(asked.length).toBe(keys.length + 1);
+  });
+
+  it("a listing of floors that came in a bundle is where asking begins, and no more", async () => {
+    const store = new MemoryObjectStore();
+    const bundled = new BundledStore(store, { runtime: new SimRuntime(1) });
+    const volume = someId<VolumeId>(1);
+    const series = { prefix: floorPrefix(volume), key: (n: number) => floorKey(volume, n) };
+    const entry = { key: floorKey(volume, 1), size: 1 };
+    bundled.learn({ ...NOTHING, listings: [{ prefix: series.prefix, entries: [entry], complete: true }] });
+    for (const n of [1, 2, 3]) await store.put(floorKey(volume, n), new Uint8Array([n]));
+    expect(await newestInSeries(bundled, series)).toEqual({ n: 3, bytes: new Uint8Array([3]) });
+  });
+
   it("answers as the store does, whatever it was told before", async () => {
     await fc.assert(
       fc.asyncProperty(fc.array(step, { maxLength: 40 }), async (steps) => {

@@ -1,10 +1,11 @@
 /** What one may not see is answered exactly as what does not exist; what one may see and not do is 403. */
 import { describe, expect, it } from "vitest";
-import type { Authenticate, Principal, Right, Subject } from "../../server/http/principal.ts";
+import type { Principal, Right } from "../../server/http/principal.ts";
 import { PagefoldError } from "../../src/base/errors.ts";
 import { manifestKey, tagKey } from "../../src/format/keys.ts";
 import { encodeTag } from "../../src/format/tag-codec.ts";
 import { MemoryObjectStore } from "../../src/remote/memory-store.ts";
+import { authenticate, bearing, EVERYTHING, type Grant, holder } from "./grants.ts";
 import {
   change,
   codecs,
@@ -16,38 +17,6 @@ import {
   Site,
   world,
 } from "./support.ts";
-
-interface Grant {
-  readonly right: Right;
-  readonly volume?: string;
-  readonly tag?: string;
-  readonly prefix?: string;
-}
-
-const RANK: Readonly<Record<Right, number>> = { read: 0, write: 1, admin: 2 };
-
-function holder(name: string, grants: readonly Grant[]): Principal {
-  const fits = (grant: Grant, subject: Subject) =>
-    (grant.volume !== undefined && grant.volume === subject.volume) ||
-    (grant.tag !== undefined && subject.tags.includes(grant.tag)) ||
-    (grant.prefix !== undefined &&
-      (grant.prefix === "" || subject.tags.some((tag) => tag.startsWith(grant.prefix!))));
-  return {
-    name,
-    may: (right, subject) => grants.some((grant) => RANK[grant.right] >= RANK[right] && fits(grant, subject)),
-  };
-}
-
-/** The bearer's grants are the token itself, as JSON. */
-const authenticate: Authenticate = async (request) => {
-  const token = request.headers.get("authorization");
-  if (token === null) return holder("anonymous", []);
-  if (!token.startsWith("[")) throw new PagefoldError("unauthorized", "the token does not verify");
-  return holder("holder", JSON.parse(token) as Grant[]);
-};
-
-const bearing = (...grants: Grant[]) => ({ authorization: JSON.stringify(grants) });
-const EVERYTHING = bearing({ right: "admin", prefix: "" });
 
 async function twoVolumes() {
   const made = await world();

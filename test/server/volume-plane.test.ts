@@ -436,7 +436,10 @@ describe("making and naming", () => {
       expect(await drop(its, its, "&purge=1")).toBe(404);
       expect((await undelete(its)).status).toBe(404);
     }
-    expect((await remote.list("volumes/")).length).toBe(0);
+    const left = (await remote.list("volumes/")).map(({ key }) => key.slice(0, -16));
+    expect(left.sort(), "the floors that say so").toEqual(
+      [fork, id].map((each) => `volumes/${each}/floor/`).sort(),
+    );
     expect((await site.get("/v1/tags")).json).toEqual({ tags: [] });
   });
 
@@ -449,7 +452,8 @@ describe("making and naming", () => {
     expect(await engine.undelete(id)).toEqual({ tags: ["docs"], taken: [] });
     await (await engine.volume("docs")).verify();
     await engine.deleteVolume(id, { confirm: id, purge: true });
-    expect((await remote.list("volumes/")).length).toBe(0);
+    const left = (await remote.list("volumes/")).map((entry) => entry.key.slice(0, -16));
+    expect(left, "the floor that says so").toEqual([`volumes/${id}/floor/`]);
     const key = `volumes/${id}/deleted/${"f".repeat(15)}e`;
     expect((await site.put(key, new Uint8Array(20))).status).toBe(422);
   });

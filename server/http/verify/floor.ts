@@ -6,6 +6,7 @@ import type { Lsn, VolumeId } from "../../../src/base/brand.ts";
 import { decodeFloor } from "../../../src/format/floor-codec.ts";
 import { checkpointKey, forksPrefix, parseForkKey } from "../../../src/format/keys.ts";
 import type { Floor, FloorCheckpoint } from "../../../src/format/model.ts";
+import { lastDeletion } from "../../../src/history/deleted.ts";
 import type { ServerContext } from "../context.ts";
 import { type NameOf, parseObjectKey } from "../object-keys.ts";
 import { HttpError } from "../problem.ts";
@@ -32,6 +33,7 @@ export async function checkFloor(
 ): Promise<CheckedFloor> {
   const what = `floor ${n} of volume ${volume}`;
   const floor = decoding(what, () => decodeFloor(bytes, context.codecs.hash, { volume, n }));
+  if (floor.closed) throw lie(what, "it closes the log, and the volume was not deleted");
   const before = await context.logs.floor(known, signal);
   const newest = before?.n ?? 0;
   if (n > newest + 1) {
@@ -44,11 +46,29 @@ export async function checkFloor(
   const lowest = before?.lsn ?? 0;
   if (floor.lsn < lowest)
     throw lie(what, `it is at LSN ${floor.lsn}, below ${lowest}, where the newest is: a floor never falls`);
+  if (floor.time < (before?.time ?? 0)) throw lie(what, "its time is before that of the floor before it");
   const head = await context.logs.head(known, signal);
   if (floor.lsn > head) throw lie(what, `there is no commit ${floor.lsn}`);
   for (const named of floor.checkpoints) await checkNamed(context, known, what, floor, named, signal);
   await checkForks(context, known, what, floor, signal);
   return { floor, keepsAll: keepsAll(floor, before) };
+}
+
+/** The last floor of a volume that is being deleted for good. @throws 422 */
+export async function checkClosing(
+  { origin, codecs }: ServerContext,
+  { volume, n }: NameOf<"floor">,
+  bytes: Uint8Array,
+  signal: AbortSignal,
+): Promise<void> {
+  const what = `floor ${n} of volume ${volume}`;
+  const floor = decoding(what, () => decodeFloor(bytes, codecs.hash, { volume, n }));
+  const last = await lastDeletion(origin, codecs, volume, signalOf(signal));
+  if (!floor.closed || (last !== undefined && last.act !== "purging"))
+    throw lie(
+      what,
+      "the volume was deleted; the only floor that may follow closes its log when it is purged",
+    );
 }
 
 function keepsAll(floor: Floor, before: Floor | undefined): boolean {

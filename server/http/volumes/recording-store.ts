@@ -1,5 +1,6 @@
 /** A store that writes down what was read of it, so that the same answers can be given to somebody else at once. Reading only. */
 import { PagefoldError } from "../../../src/base/errors.ts";
+import { mustBeFresh } from "../../../src/remote/bundled-store.ts";
 import type { BundleEntry } from "../../../src/remote/http/bundle-codec.ts";
 import type { GetOptions, ListEntry, ListOptions, ObjectStore } from "../../../src/remote/object-store.ts";
 import type { CachedStore } from "../cache/with-cache.ts";
@@ -14,6 +15,8 @@ export class RecordingStore implements ObjectStore {
   readonly capabilities = { write: false, list: true, conditionalCreate: "no" } as const;
   readonly #store: CachedStore;
   readonly #parts = new Map<string, Part[]>();
+  /** Bytes of whole objects, where what was read of them tells. */
+  readonly #totals = new Map<string, number>();
   readonly #absent = new Set<string>();
   readonly #listings = new Map<
     string,
@@ -28,7 +31,12 @@ export class RecordingStore implements ObjectStore {
   async get(key: string, options: GetOptions = {}): Promise<Uint8Array | undefined> {
     const bytes = await this.#store.read(key, options.range, options.signal);
     if (bytes === undefined) this.#absent.add(key);
-    else this.#keep(key, { offset: options.range?.offset ?? 0, bytes });
+    else {
+      const { offset = 0, length = Number.POSITIVE_INFINITY } = options.range ?? {};
+      if (bytes.length < length && (offset === 0 || bytes.length > 0))
+        this.#totals.set(key, offset + bytes.length);
+      this.#keep(key, { offset, bytes });
+    }
     // What is kept is shared with the cache; this caller may do as it likes.
     return bytes?.slice();
   }
@@ -50,13 +58,18 @@ export class RecordingStore implements ObjectStore {
 
   async close(): Promise<void> {}
 
-  /** Everything that was read, listings first, in the order in which it was asked for. */
+  /**
+   * Everything that was read, listings first, in the order in which it was asked for. But that a floor, or another value on which safety depends, is not
+   * there: whoever relies on that must ask for it himself.
+   */
   async entries(): Promise<BundleEntry[]> {
     const entries: BundleEntry[] = [];
     for (const [prefix, listing] of this.#listings) entries.push({ kind: "listing", prefix, ...listing });
-    for (const key of this.#absent) if (!this.#parts.has(key)) entries.push({ kind: "absent", key });
+    for (const key of this.#absent) {
+      if (!this.#parts.has(key) && !mustBeFresh(key)) entries.push({ kind: "absent", key });
+    }
     for (const [key, parts] of this.#parts) {
-      const total = await this.#store.sizeOf(key);
+      const total = this.#totals.get(key) ?? (await this.#store.sizeOf(key));
       if (total === undefined) continue;
       for (const { offset, bytes } of parts) entries.push({ kind: "bytes", key, offset, total, bytes });
     }
