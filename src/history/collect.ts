@@ -4,11 +4,11 @@
  * at once do no harm. FORMAT.md, "Collection".
  */
 import type { Lsn, TimeMs } from "../base/brand.ts";
-import { throwIfAborted } from "../base/errors.ts";
+import { isPagefoldError, PagefoldError, throwIfAborted } from "../base/errors.ts";
 import { assertWritable } from "../remote/writable.ts";
 import type { ReplicaContext } from "../replicate/context.ts";
 import { parseDuration } from "./duration.ts";
-import { floorsInForce } from "./floors.ts";
+import { currentFloor, floorsInForce } from "./floors.ts";
 import { forecast } from "./forecast.ts";
 import { type Lease, takeLease } from "./lease.ts";
 import { Protection } from "./protect.ts";
@@ -61,6 +61,8 @@ export interface CollectResult {
   /** Objects. In a dry run: that would go, then and now; how large they are in all is known, what compaction will save of shared segments is not. */
   readonly deleted: SweptCounts;
   readonly bytesFreed: number;
+  /** Segments and checkpoints that keeping LSNs without their commits took. */
+  readonly bytesWritten: number;
   /** When more can go, by a collection that runs then: what readers may still have open stays until that time. */
   readonly moreAt: TimeMs | undefined;
   /** What was left alone though it looks like garbage, and why. */
@@ -113,12 +115,8 @@ async function collect(
     await beforeWork();
     await options.onStep?.(step);
   };
-  const raised = await raiseByRetention(context, {
-    ...{ dryRun: options.dryRun === true, onStep },
-    ...(options.bytesPerSecond === undefined ? {} : { bytesPerSecond: options.bytesPerSecond }),
-    ...signal,
-    onSkipped: (why) => skipped.push(why),
-  });
+  const onSkipped = (why: string) => void skipped.push(why);
+  const { raised, scope } = await prepare(context, { ...options, onSkipped }, onStep);
   const now = runtime.now();
   const sweeper = new Sweeper(context.remote, {
     dryRun: options.dryRun === true,
@@ -127,13 +125,9 @@ async function collect(
     ...(options.onObject === undefined ? {} : { onObject: options.onObject }),
     beforeBatch: beforeWork,
   });
-  await onStep("protect");
-  const scope = options.dryRun
-    ? await forecast(context, raised, { now, graceMs: options.graceMs, ...signal })
-    : await present(context, raised, { now, graceMs: options.graceMs, ...signal });
   const sweep: SweepContext = {
     ...{ context, ...scope, pins: raised.pins, now, sweeper, signal },
-    onSkipped: (why) => skipped.push(why),
+    onSkipped,
   };
   await sweepVolume(sweep, onStep);
   await onStep("end");
@@ -147,22 +141,71 @@ async function collect(
     missing: plan.missing,
     deleted: sweeper.counts,
     bytesFreed: sweeper.bytes,
+    bytesWritten: raised.bytesWritten,
     moreAt: scope.moreAt,
     skipped,
   };
 }
 
-interface Moment {
-  readonly now: number;
-  readonly graceMs: number;
-  readonly signal?: AbortSignal;
+interface Scope {
+  readonly lowest: Lsn;
+  readonly newestFloor: number;
+  readonly protection: Protection;
+  readonly moreAt: TimeMs | undefined;
+}
+
+/** How often others may move the floor between its making and the sweep. */
+const MOST_ATTEMPTS = 8;
+
+/** Makes the floor, and tells what may go. Begins again where the floor moved on meanwhile: what it names may be gone then. */
+async function prepare(
+  context: ReplicaContext,
+  options: Settings & { readonly onSkipped: (why: string) => void },
+  onStep: (step: CollectStep) => Promise<void>,
+): Promise<{ readonly raised: Raised; readonly scope: Scope }> {
+  const { graceMs, bytesPerSecond, onSkipped, dryRun = false } = options;
+  const signal = signalOf(options);
+  for (let attempt = 1; ; attempt++) {
+    const pace = bytesPerSecond === undefined ? {} : { bytesPerSecond };
+    const raised = await raiseByRetention(context, { ...{ dryRun, onStep, onSkipped }, ...pace, ...signal });
+    await onStep("protect");
+    const moment = { now: context.runtime.now(), graceMs, ...signal };
+    try {
+      const scope = await (dryRun ? forecast : present)(context, raised, moment);
+      if (!(await hasMoved(context, raised, signal))) return { raised, scope };
+    } catch (error) {
+      if (!isPagefoldError(error, "corrupt") || !(await hasMoved(context, raised, signal))) throw error;
+    }
+    if (attempt === MOST_ATTEMPTS) throw outrun(context);
+  }
+}
+
+async function hasMoved(
+  context: ReplicaContext,
+  { floor }: Raised,
+  signal: { readonly signal?: AbortSignal },
+): Promise<boolean> {
+  return (await currentFloor(context, signal))?.n !== floor?.n;
 }
 
 /** What may go now: what no floor of the grace period needs. */
-async function present(context: ReplicaContext, { floor }: Raised, moment: Moment) {
+async function present(
+  context: ReplicaContext,
+  { floor }: Raised,
+  moment: { readonly now: number; readonly graceMs: number; readonly signal?: AbortSignal },
+): Promise<Scope> {
   const inForce = await floorsInForce(context, floor, moment);
   const protection = await Protection.by(context, inForce.floors, signalOf(moment));
   return { lowest: inForce.lowest, newestFloor: floor?.n ?? 0, protection, moreAt: inForce.nextAt };
+}
+
+function outrun({ replica }: ReplicaContext): PagefoldError {
+  const { volume } = replica.manifest;
+  return new PagefoldError(
+    "conflict",
+    `others moved the floor of volume ${volume} again and again while it was collected; nothing was deleted: run it again when they have ended`,
+    { details: { volume }, retryable: true },
+  );
 }
 
 /** Long work keeps its lease. @throws `busy` where it was lost: whoever has it does the work */

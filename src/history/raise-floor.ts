@@ -4,6 +4,8 @@
  */
 import type { Lsn } from "../base/brand.ts";
 import { isPagefoldError, PagefoldError } from "../base/errors.ts";
+import { decodeFloor } from "../format/floor-codec.ts";
+import { floorKey } from "../format/keys.ts";
 import { type Floor, type FloorCheckpoint, forkPoint } from "../format/model.ts";
 import type { ReplicaContext } from "../replicate/context.ts";
 import { newestFloorOf } from "../replicate/floor.ts";
@@ -23,6 +25,10 @@ export interface RaiseOptions extends Signal {
   readonly onSkipped: (why: string) => void;
 }
 
+interface Work extends RaiseOptions {
+  readonly onWritten: (bytes: number) => void;
+}
+
 export interface Raised {
   /** The floor that held before. */
   readonly before: Floor | undefined;
@@ -31,10 +37,14 @@ export interface Raised {
   readonly plan: RetentionPlan;
   /** As they were after the floor was made. */
   readonly pins: Pins;
+  /** Segments and checkpoints that were made for it. */
+  readonly bytesWritten: number;
 }
 
 /** How often others may come first, or pins turn up, before it is given up. */
 const MOST_ATTEMPTS = 16;
+/** How many floors back it is looked where the pages of a late pin lie. */
+const OLDER_FLOORS = 16;
 
 /** @throws `conflict` where others keep moving the floor */
 export async function raiseByRetention(context: ReplicaContext, options: RaiseOptions): Promise<Raised> {
@@ -44,24 +54,32 @@ export async function raiseByRetention(context: ReplicaContext, options: RaiseOp
   const rules = retentionRules((await getRetention(context, signal)).policy);
   const lost = new Set<Lsn>();
   let first: Floor | undefined;
+  let bytesWritten = 0;
   for (let attempt = 0; attempt < MOST_ATTEMPTS; attempt++) {
     await options.onStep("plan");
     const floor = await currentFloor(context, signal);
     if (attempt === 0) first = floor;
     if (floor?.closed) {
-      throw new PagefoldError("not_found", `volume ${volume} was deleted for good; there is nothing to collect`, {
-        details: { volume },
-      });
+      throw new PagefoldError(
+        "not_found",
+        `volume ${volume} was deleted for good; there is nothing to collect`,
+        {
+          details: { volume },
+        },
+      );
     }
     const pins = await listPins(remote, volume, signal);
     const plan = await planUnder(context, floor, rules, pins, signal);
-    if (options.dryRun) return { before: first, floor, plan, pins };
-    const raised = await raise(context, floor, plan, lost, options);
+    if (options.dryRun) return { before: first, floor, plan, pins, bytesWritten };
+    const onWritten = (bytes: number) => {
+      bytesWritten += bytes;
+    };
+    const raised = await raise(context, floor, plan, lost, { ...options, onWritten });
     if (raised === "lost") continue;
     // A pin that was made before the floor, and listed by nobody, counts: its maker asked for the floor before this one was there.
     const now = await listPins(remote, volume, signal);
     if (uncovered(raised, now).every((lsn) => lost.has(lsn)))
-      return { before: first, floor: raised, plan, pins: now };
+      return { before: first, floor: raised, plan, pins: now, bytesWritten };
   }
   throw new PagefoldError(
     "conflict",
@@ -137,7 +155,7 @@ async function raise(
   floor: Floor | undefined,
   plan: RetentionPlan,
   lost: Set<Lsn>,
-  options: RaiseOptions,
+  options: Work,
 ): Promise<Floor | undefined | "lost"> {
   const known = new Map(keptBy(floor).map((checkpoint) => [checkpoint.lsn, checkpoint]));
   // A pin that no floor covers may be of a state that is there all the same, for as long as the grace period.
@@ -145,6 +163,7 @@ async function raise(
   const wanted = [...new Set([...plan.kept, ...late].map(({ lsn }) => lsn))].sort((a, b) => a - b);
   const isSame = wanted.length === known.size && wanted.every((lsn) => known.has(lsn));
   if (plan.floor === 0 || (isSame && plan.floor === floor?.lsn)) return floor;
+  if (late.length > 0 && floor !== undefined) await nameOlder(context, floor, options);
   const checkpoints: FloorCheckpoint[] = [];
   for (const lsn of wanted) {
     const checkpoint = known.get(lsn) ?? (await complete(context, floor, lsn, late, checkpoints, options));
@@ -175,25 +194,36 @@ async function complete(
   lsn: Lsn,
   late: RetentionPlan["missing"],
   made: readonly FloorCheckpoint[],
-  options: RaiseOptions,
+  options: Work,
 ): Promise<FloorCheckpoint | "overtaken" | "gone"> {
   await options.onStep("complete");
   const { bytesPerSecond, signal, onSkipped } = options;
+  const pin = late.find((each) => each.lsn === lsn);
   try {
     const number = floor?.n ?? 0;
     const reuse = made.map(({ hash }) => hash);
-    const { time, hash } = await completeCheckpointAt(context, lsn, {
-      number,
-      reuse,
-      bytesPerSecond,
-      signal,
-    });
+    const work = { number, reuse, bytesPerSecond, signal, belowFloor: pin !== undefined };
+    const { time, hash, bytesWritten } = await completeCheckpointAt(context, lsn, work);
+    options.onWritten(bytesWritten);
     return { lsn, time, hash };
   } catch (error) {
     if (isPagefoldError(error, "conflict")) return "overtaken";
-    const pin = late.find((each) => each.lsn === lsn);
     if (pin === undefined || !isPagefoldError(error, "not_found")) throw error;
     onSkipped(`LSN ${lsn}, which a ${pin.why} pins, was collected before: ${error.message}`);
     return "gone";
+  }
+}
+
+/** What older floors kept is where pages lie that this one does not show any more: for as long as the grace period it is there. */
+async function nameOlder(context: ReplicaContext, floor: Floor, options: Signal): Promise<void> {
+  const { replica, remote, codecs } = context;
+  const { volume } = replica.manifest;
+  const signal = options.signal === undefined ? {} : { signal: options.signal };
+  for (let n = floor.n - 1; n >= Math.max(1, floor.n - OLDER_FLOORS); n--) {
+    const bytes = await remote.get(floorKey(volume, n), signal);
+    if (bytes === undefined) return;
+    for (const { lsn, hash } of decodeFloor(bytes, codecs.hash, { volume, n }).checkpoints) {
+      replica.directory.nameCheckpoint({ volume, lsn, hash });
+    }
   }
 }
