@@ -273,13 +273,21 @@ describe("a restore and other writers", () => {
           throw new PagefoldError("unavailable", "away");
         },
       };
-      const volume = await (await openStore(store)).volume("parent");
+      const local = { files: new MemoryBlockFileSystem() };
+      const pages = await openStore(store, { local });
+      const volume = await pages.volume("parent");
       await failure(volume.restore({ at: 3 }), "unavailable");
       expect(volume.status().pendingPush).toBe(true);
       failing = false;
-      await volume.pull();
-      await expectPast(volume, [...states, states[3]!]);
-      expect(await volume.restore({ at: 3 })).toMatchObject({ lsn: 6, restored: false });
+      // By another process, which knows of the restore only what was written down.
+      await pages.close();
+      const again = await (await openStore(store, { local })).volume("parent");
+      expect(again.status().pendingPush).toBe(true);
+      await again.pull();
+      await expectPast(again, [...states, states[3]!]);
+      expect(await again.restore({ at: 3 })).toMatchObject({ lsn: 6, restored: false });
+      expect(await again.restore({ at: 5 })).toMatchObject({ lsn: 7, restored: true });
+      await expectPast(await fresh(objects, "parent"), [...states, states[3]!, states[5]!]);
     }
   });
 
