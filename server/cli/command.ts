@@ -5,9 +5,14 @@ import { exitCodes, failureOf, failureText } from "./errors.ts";
 import { runWork } from "./session.ts";
 import type { Verb } from "./verb.ts";
 import { cloneVerb } from "./verbs/clone.ts";
+import { compactVerb } from "./verbs/compact.ts";
+import { deleteVerb, undeleteVerb } from "./verbs/delete.ts";
+import { detachVerb } from "./verbs/detach.ts";
 import { diffVerb } from "./verbs/diff.ts";
 import { exportVerb } from "./verbs/export.ts";
 import { followVerb } from "./verbs/follow.ts";
+import { forkVerb, promoteVerb, rebaseVerb } from "./verbs/fork.ts";
+import { gcVerb } from "./verbs/gc.ts";
 import { hydrateVerb } from "./verbs/hydrate.ts";
 import { importVerb } from "./verbs/import.ts";
 import { inspectVerb } from "./verbs/inspect.ts";
@@ -17,6 +22,7 @@ import { pushVerb } from "./verbs/push.ts";
 import { readVerb } from "./verbs/read.ts";
 import { resetVerb } from "./verbs/reset.ts";
 import { restoreVerb } from "./verbs/restore.ts";
+import { retentionVerb } from "./verbs/retention.ts";
 import { serveVerb } from "./verbs/serve.ts";
 import { sqlVerb } from "./verbs/sql.ts";
 import { statusVerb } from "./verbs/status.ts";
@@ -43,8 +49,17 @@ const verbs: readonly Verb[] = [
   diffVerb,
   restoreVerb,
   inspectVerb,
+  compactVerb,
+  retentionVerb,
+  gcVerb,
   tagsVerb,
   tagVerb,
+  forkVerb,
+  promoteVerb,
+  rebaseVerb,
+  detachVerb,
+  deleteVerb,
+  undeleteVerb,
   verifyVerb,
   serveVerb,
   tokenVerb,
