@@ -72,7 +72,9 @@ describe("a commit that lies about what it takes back", async () => {
   await commit(7, 8);
   await commit(1, 3, 4, 7);
   await commit(2);
+  const unpinned = objects.clone();
   const before = objects.clone();
+  await before.put(restorePinKey(parent.id, 5 as Lsn, 2 as Lsn), new Uint8Array(0));
   await parent.restore({ at: 2 });
   const key = commitKey(parent.id, 5 as Lsn);
   const real = (await objects.get(key))!;
@@ -91,6 +93,7 @@ describe("a commit that lies about what it takes back", async () => {
     ]);
     expect([...header.zeroed]).toEqual([3, 4]);
     expect((await send(() => ({}))).status).toBe(201);
+    expect((await new Site(unpinned).put(key, real)).json.detail).toMatch(/its pin .* is not there/);
     // A writer whose hash the sender did not know is believed: the log says which commit it is.
     expect((await send(() => instead({ hash: undefined }))).status).toBe(201);
   });
@@ -103,7 +106,7 @@ describe("a commit that lies about what it takes back", async () => {
     ],
     ["a page beyond what the writer wrote", () => instead({ pages: PageSet.of([6]) }), /was not commit 2's/],
     ["another commit of that LSN", () => instead({ hash: OTHER_HASH }), /another commit 2/],
-    ["another LSN restored", () => ({ restoredFrom: 3 as Lsn }), /was not commit \d's at LSN 3/],
+    ["another LSN restored", () => ({ restoredFrom: 3 as Lsn }), /its pin .* is not there/],
     ["a page left out", () => ({ restored: header.restored.slice(1) }), /state checksum/],
     ["a page not zeroed", () => ({ zeroed: header.zeroed.slice(1, header.zeroed.size) }), /state checksum/],
     ["another state checksum", () => ({ stateChecksum: 1n as StateChecksum }), /state checksum/],

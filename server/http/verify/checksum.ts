@@ -15,7 +15,7 @@ import type { KnownVolume } from "../volume-logs.ts";
 import { lie } from "./lies.ts";
 import { checkRestored, leadsTo } from "./restored.ts";
 
-type ChecksumContext = Pick<ServerContext, "logs" | "codecs" | "store" | "recorder">;
+type ChecksumContext = Pick<ServerContext, "logs" | "codecs" | "store" | "origin" | "recorder">;
 
 /** Pages whose digests are in memory at a time. */
 const SLICE_PAGES = 65_536;

@@ -2,19 +2,23 @@
  * Checks what a commit says of the pages that it takes back: that at the LSN which it restores, those were their writers. Readers of every later
  * state would look for these pages where the commit says.
  */
+import type { Lsn } from "../../../src/base/brand.ts";
 import { isPagefoldError } from "../../../src/base/errors.ts";
+import { forkKey, restorePinKey } from "../../../src/format/keys.ts";
 import type { CommitHeader } from "../../../src/format/model.ts";
 import type { RemoteState } from "../../../src/volume/remote-state.ts";
 import type { ServerContext } from "../context.ts";
-import type { KnownVolume } from "../volume-logs.ts";
+import { type KnownVolume, signalOf } from "../volume-logs.ts";
 import { lie } from "./lies.ts";
+
+type RestoreContext = Pick<ServerContext, "logs" | "origin">;
 
 /**
  * @returns the state that the commit restores; undefined where it is no restore
  * @throws 422
  */
 export async function checkRestored(
-  context: Pick<ServerContext, "logs">,
+  context: RestoreContext,
   volume: KnownVolume,
   header: CommitHeader,
   signal: AbortSignal | undefined,
@@ -22,6 +26,7 @@ export async function checkRestored(
   const { lsn, restoredFrom, restored } = header;
   if (restoredFrom === undefined) return undefined;
   const what = `commit ${lsn} of volume ${header.volume}`;
+  if (restored.length > 0) await checkPins(context, what, volume, header, restoredFrom, signal);
   const state = await stateAt(context, what, volume, restoredFrom, signal);
   const directory = context.logs.directory(volume);
   for (const { lsn: writer, hash, pages } of restored) {
@@ -39,9 +44,26 @@ export async function checkRestored(
   return state;
 }
 
+/** Without them a collection would take what the commit shares. */
+async function checkPins(
+  { origin, logs }: RestoreContext,
+  what: string,
+  volume: KnownVolume,
+  header: CommitHeader,
+  from: Lsn,
+  signal: AbortSignal | undefined,
+): Promise<void> {
+  const owner = logs.directory(volume).volumeOf(from);
+  const pins = [restorePinKey(header.volume, header.lsn, from)];
+  if (owner !== header.volume) pins.push(forkKey(owner, header.volume, from));
+  const found = await Promise.all(pins.map((key) => origin.get(key, signalOf(signal))));
+  const missing = pins.find((_, i) => found[i] === undefined);
+  if (missing !== undefined) throw lie(what, `its pin ${missing} is not there; create that first`);
+}
+
 /** What cannot be read cannot be restored either: no reader would find the pages. */
 async function stateAt(
-  { logs }: Pick<ServerContext, "logs">,
+  { logs }: RestoreContext,
   what: string,
   volume: KnownVolume,
   lsn: RemoteState["lsn"],
