@@ -13,7 +13,7 @@ import { LoadedCheckpoint } from "./loaded-checkpoint.ts";
 import type { ChainStep } from "./remote-state.ts";
 
 export interface DirectoryLimits {
-  /** Encoded bytes of headers kept, and as many of headers with their bands; default 16 MiB. */
+  /** Bytes of headers kept, with what their objects take, and as many encoded ones of headers with their bands; default 16 MiB. */
   readonly headerBytes: number;
   /** Bytes of small commits' objects kept for the frames in them; default 4 MiB. */
   readonly startBytes: number;
@@ -32,6 +32,11 @@ export const defaultDirectoryLimits: DirectoryLimits = {
   digestBytes: 16 * 2 ** 20,
   checkpointBytes: 64 * 2 ** 20,
 };
+
+/** About what the objects take that small commits are decoded to, beside their bytes: of these there may be tens of thousands. */
+const COMMIT_OBJECTS_BYTES = 2500;
+const INDEX_OBJECTS_BYTES = 1500;
+const AREA_OBJECTS_BYTES = 300;
 
 /** A checkpoint that can be believed when its bytes have this hash. */
 export interface NamedCheckpoint {
@@ -126,7 +131,7 @@ export class CommitDirectory {
   /** `commit` was verified against the log. */
   learn(commit: DecodedCommit): void {
     const { lsn } = commit.header;
-    this.#of(lsn).#commits.set(lsn, commit, commit.headerLength);
+    this.#of(lsn).#commits.set(lsn, commit, commit.headerLength + COMMIT_OBJECTS_BYTES);
   }
 
   /** A verified step of the log with as many of its bands as were learned: what later rollups are built from. */
@@ -155,7 +160,7 @@ export class CommitDirectory {
   }
 
   learnStart(key: string, bytes: Uint8Array): void {
-    this.#starts.set(key, bytes, bytes.length);
+    this.#starts.set(key, bytes, bytes.length + AREA_OBJECTS_BYTES);
   }
 
   /** The read index of the segment in an object: no object holds two. */
@@ -164,7 +169,7 @@ export class CommitDirectory {
   }
 
   learnIndex(key: string, index: ReadIndex, cost: number): void {
-    this.#indexes.set(key, index, cost);
+    this.#indexes.set(key, index, cost + INDEX_OBJECTS_BYTES);
   }
 
   digests(key: string): Uint8Array | undefined {
@@ -172,7 +177,7 @@ export class CommitDirectory {
   }
 
   learnDigests(key: string, digests: Uint8Array): void {
-    this.#digests.set(key, digests, digests.length);
+    this.#digests.set(key, digests, digests.length + AREA_OBJECTS_BYTES);
   }
 
   /** Checkpoints that are loaded, this volume's and, up to the fork point, its elders'. */
