@@ -11,9 +11,10 @@ import { PageSet, PageSetBuilder } from "../format/page-set.ts";
 import { fetchChain } from "../replicate/chain-fetch.ts";
 import type { FramePlanContext } from "../replicate/commit-lookup.ts";
 import type { ReplicaContext } from "../replicate/context.ts";
-import { digestsOf } from "../replicate/digests.ts";
+import { digestsOf, type ResidentDigest } from "../replicate/digests.ts";
 import { lsnAt } from "../replicate/lsn-at.ts";
 import { stateOf } from "../replicate/past.ts";
+import { residentDigests } from "../replicate/resident-digests.ts";
 import type { FetchPlan } from "../volume/fetch-plan.ts";
 import type { PageTable } from "../volume/page-table.ts";
 import { advance, type ChainStep, emptyState, type RemoteState } from "../volume/remote-state.ts";
@@ -59,6 +60,8 @@ export interface DiffSource {
   way(from: Lsn, to: Lsn): Promise<readonly ChainStep[]>;
   state(lsn: Lsn): Promise<RemoteState>;
   run<T>(plan: FetchPlan<T>): Promise<T>;
+  /** Of pages that are at hand. */
+  readonly resident?: ResidentDigest;
 }
 
 /**
@@ -100,6 +103,7 @@ function sourceOf(context: ReplicaContext, { signal }: DiffOptions): DiffSource 
     },
     state: (lsn) => stateOf(context, lsn, options),
     run: (plan) => fetcher.run(plan, signal),
+    resident: residentDigests(context),
   };
 }
 
@@ -217,7 +221,7 @@ async function compareDigests(
     throwIfAborted(signal, "comparing two states");
     const some = candidates.slice(done, done + DIGESTS_AT_ONCE);
     const [x, y] = await Promise.all(
-      [before, after].map((table) => source.run(digestsOf(source.frames, table, some))),
+      [before, after].map((table) => source.run(digestsOf(source.frames, table, some, source.resident))),
     );
     let at = 0;
     for (const page of some) {

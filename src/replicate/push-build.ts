@@ -1,14 +1,14 @@
 /** What a push is made of: the final pages of some local commits, rolled up into one remote commit that is stored but not created yet. */
-import type { Lsn, PageCount, PageIdx, TimeMs } from "../base/brand.ts";
+import type { PageCount, TimeMs } from "../base/brand.ts";
 import { isZeroPage, StateChecksumSum } from "../format/checksum.ts";
 import { PageSet, PageSetBuilder } from "../format/page-set.ts";
-import { cacheHandle } from "../volume/cached-pages.ts";
 import type { MergedCommits } from "../volume/local-commits.ts";
 import type { RemoteState } from "../volume/remote-state.ts";
 import type { ReplicaState } from "../volume/replica.ts";
 import { CommitWriter, type FinishedCommit } from "./commit-writer.ts";
 import type { ReplicaContext } from "./context.ts";
 import { digestsOf } from "./digests.ts";
+import { residentDigests } from "./resident-digests.ts";
 
 /**
  * Stores what the commit of all local ones in `state` names and builds its object; the caller creates it.
@@ -55,16 +55,10 @@ export async function removedDigests(
   lowestPageCount: number,
   signal: AbortSignal | undefined,
 ): Promise<StateChecksumSum> {
-  const { replica, fetcher, frames, cache, codecs } = context;
+  const { fetcher, frames } = context;
   const cut = PageSet.range(lowestPageCount + 1, parent.pageCount);
   const pages = overwritten.union(cut).intersect(parent.table.written(parent.pageCount));
-  const digester = codecs.hash.pageDigests(replica.manifest.digestSeed);
-  const resident = (page: PageIdx, lsn: Lsn, out: Uint8Array, offset: number): boolean => {
-    const bytes = cache.get(cacheHandle(replica, lsn), page, lsn);
-    if (bytes === undefined) return false;
-    if (!isZeroPage(bytes)) digester.digestInto(page, bytes, out, offset);
-    return true;
-  };
+  const resident = residentDigests(context);
   const sum = new StateChecksumSum();
   // In slices, so that memory stays bounded when a whole volume is replaced.
   const slice = 65_536;

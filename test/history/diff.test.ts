@@ -147,4 +147,21 @@ describe("the difference between two states", () => {
     }
     expect((await cost(499, 500)).requests).toBeLessThanOrEqual(2);
   });
+
+  it("exact asks the store for nothing where the pages are here", async () => {
+    const watched = new WatchedStore();
+    const store = await openStore(watched.store, { runtime: watched.runtime });
+    const volume = await store.createVolume({ pageSize: PAGE });
+    for (let i = 1; i <= 20; i++) {
+      await volume.write((i % 5) * PAGE, new Uint8Array(PAGE).fill(1 + (i % 2)));
+      await volume.push();
+    }
+    const { value, requests } = await watched.cost(() => volume.diff(7, 17, { exact: true }));
+    expect([...value.pages]).toEqual([]);
+    expect([...(await volume.diff(7, 17)).pages]).toEqual([1, 2, 3, 4, 5]);
+    // What is asked for is the log, which this side did not keep.
+    expect(requests.every(({ key }) => /\/commits\//.test(key))).toBe(true);
+    const again = await watched.cost(() => volume.diff(7, 17, { exact: true }));
+    expect(again.requests).toEqual([]);
+  });
 });
