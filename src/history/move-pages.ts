@@ -3,15 +3,18 @@
  * segments are read window by window. Everything is verified against the log as it is read, and what was written must add up to the digests of the
  * old places.
  */
-import type { Lsn, PageIdx } from "../base/brand.ts";
+import type { PageIdx } from "../base/brand.ts";
 import { PagefoldError, throwIfAborted } from "../base/errors.ts";
 import { StateChecksumSum, stateChecksumToText } from "../format/checksum.ts";
 import type { PlacedSegment } from "../format/model.ts";
 import { PageSet } from "../format/page-set.ts";
 import { bulkRead } from "../replicate/bulk.ts";
+import type { FramePlanContext } from "../replicate/commit-lookup.ts";
 import type { ReplicaContext } from "../replicate/context.ts";
 import { digestsOf } from "../replicate/digests.ts";
-import { loadFrames, resolveFrames, type WantedPages } from "../replicate/frame-plan.ts";
+import { loadFrames, type PageSink, resolveFrames, type WantedPages } from "../replicate/frame-plan.ts";
+import { foundGone, toTell } from "../replicate/locate.ts";
+import type { FetchPlan } from "../volume/fetch-plan.ts";
 import { PageTable } from "../volume/page-table.ts";
 import type { RemoteState } from "../volume/remote-state.ts";
 import { CompactedWriter } from "./compacted-writer.ts";
@@ -111,11 +114,10 @@ class Mover {
     const limits = { maxBytes: fetcher.settings.maxRangeBytes, gapBytes: fetcher.settings.gapBytes };
     for (const wanted of slices(this.#placement, pages)) {
       throwIfAborted(this.#options.signal, "a compaction");
-      const { tasks, zeroed } = await fetcher.run(resolveFrames(frames, wanted), this.#options.signal);
-      for (const each of zeroed) this.zeroed.push(each.pages);
       const keep = keepIn(held, state, this.#pageSize);
-      await fetcher.run(loadFrames(frames, tasks, limits, keep), this.#options.signal);
-      const bytes = tasks.reduce((sum, { frame }) => sum + frame.length, 0);
+      const plan = readPages(frames, wanted, limits, keep);
+      const { zeroed, bytes } = await fetcher.run(plan, this.#options.signal);
+      for (const each of zeroed) this.zeroed.push(each.pages);
       this.bytesRead += bytes;
       this.scatteredBytes += bytes;
       await this.#expect(PageSet.unionAll(wanted.map((each) => each.pages)));
@@ -189,6 +191,25 @@ class Mover {
   }
 }
 
+/** Hands pages over, but not those that are zeros: which they are is answered. What was collected meanwhile is looked for again. */
+function* readPages(
+  frames: FramePlanContext,
+  wanted: readonly WantedPages[],
+  limits: { readonly maxBytes: number; readonly gapBytes: number },
+  sink: PageSink,
+): FetchPlan<{ readonly zeroed: readonly WantedPages[]; readonly bytes: number }> {
+  for (let gone: unknown; ; ) {
+    try {
+      const { tasks, zeroed } = yield* resolveFrames(frames, wanted);
+      yield* loadFrames(frames, tasks, limits, sink);
+      return { zeroed, bytes: tasks.reduce((sum, { frame }) => sum + frame.length, 0) };
+    } catch (error) {
+      if (!foundGone(frames, error)) throw toTell(frames, gone, error);
+      gone ??= error;
+    }
+  }
+}
+
 /** What lies scattered, commit by commit, in slices of bounded size. */
 function* slices(placement: Placement, pages: PageSet): Generator<WantedPages[]> {
   let slice: WantedPages[] = [];
@@ -208,8 +229,8 @@ function* slices(placement: Placement, pages: PageSet): Generator<WantedPages[]>
 }
 
 /** Frames bring older versions and other pages along, which are left out. */
-function keepIn({ pages, bytes }: HeldPages, state: RemoteState, pageSize: number) {
-  return (lsn: Lsn, found: PageSet, content: Uint8Array): void => {
+function keepIn({ pages, bytes }: HeldPages, state: RemoteState, pageSize: number): PageSink {
+  return (lsn, found, content) => {
     let at = 0;
     for (const page of found) {
       const rank = pages.rankOf(page);

@@ -64,7 +64,7 @@ export async function buildState(
   const { directory } = source;
   const { manifest } = directory;
   // A fork's manifest proves the commit at its fork point.
-  const options = lsn === forkPoint(manifest) ? { hash: manifest.forkHash, ...given } : given;
+  const options = lsn === forkPoint(manifest) ? { ...given, hash: given.hash ?? manifest.forkHash } : given;
   if (lsn === LSN_ZERO)
     return { state: emptyState(source.originHash, manifest.createdAt), header: undefined };
   const collected = (options.floor ?? 0) > 0 || directory.floor(directory.volumeOf(lsn)) !== undefined;

@@ -7,7 +7,7 @@ import { isPagefoldError, PagefoldError } from "../base/errors.ts";
 import { decodeCommit } from "../format/commit-codec.ts";
 import { commitKey } from "../format/keys.ts";
 import { type ReplicaContext, sourceOf } from "./context.ts";
-import { newestFloorOf } from "./floor.ts";
+import { fetchCheckpoint, newestFloorOf } from "./floor.ts";
 
 type Options = { readonly signal?: AbortSignal };
 
@@ -23,6 +23,8 @@ export async function confirmBase(context: ReplicaContext, options: Options): Pr
   });
   if (stored === undefined) {
     await refuseLeftBehind(context, options);
+    context.confirmed = await isKept(context, options);
+    if (context.confirmed) return;
     throw lostHistory(context, (base.lsn - 1) as Lsn);
   }
   let same = false;
@@ -37,9 +39,21 @@ export async function confirmBase(context: ReplicaContext, options: Options): Pr
 
 /** @throws `diverged` where the log went on so far that the commit which the replica stands on was collected */
 export async function refuseLeftBehind(context: ReplicaContext, options: Options): Promise<void> {
-  const { directory, state } = context.replica;
-  const floor = await newestFloorOf(sourceOf(context), directory.volumeOf(state.base.lsn), options);
+  const { manifest, state } = context.replica;
+  const floor = await newestFloorOf(sourceOf(context), manifest.volume, options);
   if (floor !== undefined && floor.lsn > state.base.lsn) throw leftBehind(context, floor.lsn);
+}
+
+/** Whether a fork stands on a commit that its ancestor has collected and keeps for it. */
+async function isKept(context: ReplicaContext, options: Options): Promise<boolean> {
+  const { directory, state } = context.replica;
+  const { lsn, hash } = state.base;
+  const volume = directory.volumeOf(lsn);
+  const floor = await newestFloorOf(sourceOf(context), volume, options);
+  const kept = floor?.checkpoints.find((each) => each.lsn === lsn);
+  if (kept === undefined) return false;
+  const loaded = await fetchCheckpoint(context, { volume, ...kept }, options);
+  return loaded?.checkpoint.commit.hash === hash;
 }
 
 /** The log went on from the commit that this replica stands on, so far that it was collected. */

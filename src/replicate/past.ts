@@ -12,6 +12,7 @@ import {
 import { isPagefoldError, PagefoldError, throwIfAborted } from "../base/errors.ts";
 import type { DecodedCommit } from "../format/commit-codec.ts";
 import { restoredPages, touchedPageCount } from "../format/commit-pages.ts";
+import { forkPoint } from "../format/model.ts";
 import type { PageSet } from "../format/page-set.ts";
 import { hashOf, type RemoteState } from "../volume/remote-state.ts";
 import { buildState } from "./build-state.ts";
@@ -85,25 +86,32 @@ export async function stateOf(
  */
 async function hashBelow(context: ReplicaContext, lsn: Lsn, { signal }: Options): Promise<Hash | undefined> {
   const { replica, remote, codecs, fetcher, frames } = context;
-  const { directory } = replica;
+  const { directory, manifest } = replica;
   const { base } = replica.state;
+  const point = forkPoint(manifest);
+  // A fork's manifest proves the commit at its fork point, whatever was collected above.
+  const top = lsn <= point && point < base.lsn ? { lsn: point, hash: manifest.forkHash } : base;
   const known = directory.floor(directory.volumeOf(lsn));
-  if (known !== undefined && known.lsn > lsn) return undefined;
+  if (known !== undefined && known.lsn > lsn) return top.lsn === lsn ? top.hash : undefined;
   try {
-    const [above, commits] = await Promise.all([
-      fetchChain({ store: remote, directory, codecs, signal, from: { lsn }, to: base }),
+    const [[lowest], commits] = await Promise.all([
+      top.lsn === lsn ? [] : fetchChain({ store: remote, directory, codecs, signal, from: { lsn }, to: top }),
       fetcher.run(loadCommits(frames, [lsn], { mayBeGone: true }), signal),
     ]);
-    const lowest = above[0]!;
-    const hash = lowest.commit.header.jumpHashes[lowest.rollups.length - 1]!;
+    const hash =
+      lowest === undefined ? top.hash! : lowest.commit.header.jumpHashes[lowest.rollups.length - 1]!;
     const commit = commits.get(lsn);
     if (commit !== undefined) proveCommit(frames, commit, hash);
     return hash;
   } catch (error) {
     if (!isPagefoldError(error, "not_found")) throw error;
-    const floor = await newestFloorOf(sourceOf(context), directory.volumeOf(lsn), { signal });
-    if (floor === undefined || floor.lsn <= lsn) throw error;
-    return undefined;
+    // Each volume on the way has a floor of its own.
+    const ancestors = manifest.ancestors.filter((each) => each.lsn >= lsn);
+    for (const volume of [manifest.volume, ...ancestors.map((each) => each.volume)]) {
+      const floor = await newestFloorOf(sourceOf(context), volume, { signal });
+      if (floor !== undefined && floor.lsn > lsn) return undefined;
+    }
+    throw error;
   }
 }
 
