@@ -50,7 +50,7 @@ export async function checkFloor(
   const head = await context.logs.head(known, signal);
   if (floor.lsn > head) throw lie(what, `there is no commit ${floor.lsn}`);
   for (const named of floor.checkpoints) await checkNamed(context, known, what, floor, named, signal);
-  await checkForks(context, known, what, floor, signal);
+  await checkForks(context, known, what, { floor, before }, signal);
   return { floor, keepsAll: keepsAll(floor, before) };
 }
 
@@ -117,25 +117,23 @@ export async function provenCheckpoint(
   return checked.hash === hash ? checked : undefined;
 }
 
-/** Forks read what they share through this floor: what they pin below it is among its checkpoints. @throws 409 */
+/** Forks read what they share through this floor: what they pin, and the one before kept, it keeps. @throws 409 */
 async function checkForks(
   { origin, logs }: ServerContext,
   { manifest: { volume } }: KnownVolume,
   what: string,
-  floor: Floor,
+  { floor, before }: { readonly floor: Floor; readonly before: Floor | undefined },
   signal: AbortSignal,
 ): Promise<void> {
   if (floor.lsn === 0) return;
-  const kept = new Set<Lsn>(floor.checkpoints.map(({ lsn }) => lsn));
   for (let startAfter = ""; ; ) {
     const pins = await origin.list(forksPrefix(volume), { startAfter, limit: PAGE, ...signalOf(signal) });
     for (const { key } of pins) {
       startAfter = key;
       const pin = parseForkKey(key);
-      if (pin === undefined || pin.lsn >= floor.lsn || kept.has(pin.lsn)) continue;
-      const fork = await logs.find(pin.fork, signal);
-      // One that is gone needs nothing, nor does one that has everything under its own name.
-      if (fork === undefined || ((await logs.floor(fork, signal))?.lsn ?? 0) > pin.lsn) continue;
+      if (pin === undefined || isKept(floor, pin.lsn) || !isKept(before, pin.lsn)) continue;
+      // One that is gone needs nothing.
+      if ((await logs.find(pin.fork, signal)) === undefined) continue;
       throw new HttpError(
         409,
         "conflict",
@@ -145,4 +143,8 @@ async function checkForks(
     }
     if (pins.length < PAGE) return;
   }
+}
+
+function isKept(floor: Floor | undefined, lsn: Lsn): boolean {
+  return floor === undefined || lsn >= floor.lsn || floor.checkpoints.some((each) => each.lsn === lsn);
 }

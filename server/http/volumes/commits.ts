@@ -1,5 +1,6 @@
 /** A stretch of the log as a bundle: commit objects, oldest first, whole or without their frames. */
 import type { Lsn } from "../../../src/base/brand.ts";
+import { isPagefoldError } from "../../../src/base/errors.ts";
 import { commitKey } from "../../../src/format/keys.ts";
 import type { BundleEntry } from "../../../src/remote/http/bundle-codec.ts";
 import type { ServerContext } from "../context.ts";
@@ -35,7 +36,11 @@ async function withoutFrames(
   key: string,
   signal: AbortSignal,
 ): Promise<{ readonly bytes: Uint8Array; readonly total: number } | undefined> {
-  const commit = await logs.commit(known, lsn, signal);
+  const commit = await logs.commit(known, lsn, signal).catch((error: unknown) => {
+    // Collected: absent, as the whole object is.
+    if (!isPagefoldError(error, "not_found")) throw error;
+  });
+  if (commit === undefined) return undefined;
   const bytes = await store.read(key, { offset: 0, length: commit.frames.offset }, signal);
   return bytes === undefined ? undefined : { bytes, total: commit.totalLength };
 }
