@@ -1,7 +1,7 @@
 /**
  * `volumes/<volume>/floor/<~n>`: what is kept of a volume's history (FORMAT.md, "Floor").
  *
- *     "PFFL" with self check (24 bytes; flags bit 0 = closed) · volume 16 · compatible u32 · incompatible u32 · varint n · varint LSN · varint time ·
+ *     "PFFL" with self check (24 bytes; flags: bit 0 closed, bit 1 about to be raised, not both) · volume 16 · compatible u32 · incompatible u32 · varint n · varint LSN · varint time ·
  *     varint checkpoints, rising, each: varint LSN − LSN before − 1 (the first: LSN − 1) · varint time · hash 32 · extension area
  */
 import { assert } from "../base/assert.ts";
@@ -23,6 +23,7 @@ import { readSelfChecked, withSelfCheck } from "./self-check.ts";
 
 const MAGIC = "PFFL";
 const CLOSED = 1;
+const RAISING = 2;
 const CHECKPOINT_BYTES_LEAST = 2 + HASH_BYTES;
 
 export function encodeFloor(floor: Floor, hasher: Hasher): Uint8Array {
@@ -41,7 +42,8 @@ export function encodeFloor(floor: Floor, hasher: Hasher): Uint8Array {
     before = lsn;
   }
   writeExtension(writer);
-  return withSelfCheck(MAGIC, writer.finish(), hasher, floor.closed ? CLOSED : 0);
+  const flags = floor.closed ? CLOSED : floor.raising ? RAISING : 0;
+  return withSelfCheck(MAGIC, writer.finish(), hasher, flags);
 }
 
 /** Throws `corrupt` or `unsupported_version`. */
@@ -53,7 +55,7 @@ export function decodeFloor(
   const details = { volume: expect.volume, floor: expect.n };
   const checked = readSelfChecked(MAGIC, bytes, hasher, "a floor", details);
   const reader: ByteReader = checked.reader;
-  reader.check(checked.flags <= CLOSED, "unknown flags");
+  reader.check(checked.flags <= RAISING, "unknown flags");
   const volume = idFromBytes<VolumeId>(reader.bytes(ID_BYTES, "the volume"));
   reader.check(volume === expect.volume, `it belongs to volume ${volume}`);
   const features = readFeatures(reader, "a floor", details);
@@ -81,15 +83,19 @@ export function decodeFloor(
   }
   readExtension(reader, features);
   reader.end();
-  const closed = checked.flags === CLOSED ? { closed: true } : {};
-  const floor = { volume, n, ...closed, lsn, time, checkpoints };
+  const state = {
+    ...(checked.flags === CLOSED && { closed: true }),
+    ...(checked.flags === RAISING && { raising: true }),
+  };
+  const floor = { volume, n, ...state, lsn, time, checkpoints };
   const problem = floorProblem(floor);
   reader.check(problem === undefined, problem ?? "");
   return floor;
 }
 
-function floorProblem({ n, closed, lsn, checkpoints }: Floor): string | undefined {
+function floorProblem({ n, closed, raising, lsn, checkpoints }: Floor): string | undefined {
   if (n < 1) return "it has no number";
+  if (closed && raising) return "closed, and about to be raised";
   if (closed) return checkpoints.length === 0 ? undefined : "it keeps checkpoints of a volume that is gone";
   if (lsn > 0 && !checkpoints.some((each) => each.lsn === lsn)) return `no checkpoint at its LSN ${lsn}`;
   const unsorted = checkpoints.some((each, i) => i > 0 && each.lsn <= checkpoints[i - 1]!.lsn);

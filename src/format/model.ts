@@ -191,6 +191,8 @@ export interface Floor {
   readonly n: number;
   /** The volume is being deleted for good, or was: nothing of it may be relied on, and no commit of it is acknowledged any more. */
   readonly closed?: boolean;
+  /** It is about to be raised, to keep less: who wants to rely on what it keeps makes the next floor first, which says the same without this. */
+  readonly raising?: boolean;
   /** Commits below it may be gone; 0: none is. Where it is not 0, a checkpoint at this LSN is among `checkpoints`. */
   readonly lsn: Lsn;
   /** When it was made. */

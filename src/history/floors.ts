@@ -54,19 +54,25 @@ export async function floorsInForce(
   return { floors, lowest, nextAt: replacing && ((replacing.time + graceMs) as TimeMs) };
 }
 
-/**
- * Makes the next floor hold, if `before` still is the newest: undefined where another came first.
- * @param checkpoints rising; a complete one at `lsn` is among them, unless that is 0
- */
+export interface NextFloor {
+  readonly lsn: Lsn;
+  /** Rising; a complete one at `lsn` is among them, unless that is 0. */
+  readonly checkpoints: readonly FloorCheckpoint[];
+  /** It says that the one after it will keep less. */
+  readonly raising?: boolean;
+}
+
+/** Makes the next floor hold, if `before` still is the newest: undefined where another came first. */
 export async function raiseFloor(
   { replica, remote, codecs, runtime }: ReplicaContext,
   before: Floor | undefined,
-  { lsn, checkpoints }: { readonly lsn: Lsn; readonly checkpoints: readonly FloorCheckpoint[] },
+  { lsn, checkpoints, raising }: NextFloor,
   options: Signal,
 ): Promise<Floor | undefined> {
   const { volume } = replica.manifest;
   const time = Math.max(runtime.now(), before?.time ?? 0) as TimeMs;
-  const floor: Floor = { volume, n: (before?.n ?? 0) + 1, lsn, time, checkpoints };
+  const announced = raising === true ? { raising } : {};
+  const floor: Floor = { volume, n: (before?.n ?? 0) + 1, ...announced, lsn, time, checkpoints };
   const bytes = encodeFloor(floor, codecs.hash);
   return (await appendToSeries(remote, floorSeries(volume), { n: floor.n, bytes }, options))
     ? floor

@@ -12,12 +12,12 @@ import type { Ancestor, Manifest } from "../format/model.ts";
 import type { ForkPlan } from "../local/fork-records.ts";
 import { assertWritable } from "../remote/writable.ts";
 import { confirmBase } from "../replicate/confirm.ts";
-import { type ReplicaContext, sourceOf } from "../replicate/context.ts";
-import { newestFloorOf } from "../replicate/floor.ts";
+import type { ReplicaContext } from "../replicate/context.ts";
 import { stateOf } from "../replicate/past.ts";
 import { settlePush } from "../replicate/push.ts";
 import { hashOf } from "../volume/remote-state.ts";
 import type { Replica } from "../volume/replica.ts";
+import { floorToRelyOn, keepsLsn } from "./rely.ts";
 
 type Signal = { readonly signal?: AbortSignal };
 
@@ -189,10 +189,8 @@ async function checkKept(
   options: Signal,
 ): Promise<void> {
   const { remote } = context;
-  const floor = await newestFloorOf(sourceOf(context), volume, options);
-  if (floor === undefined) return;
-  const isKept = lsn >= floor.lsn || floor.checkpoints.some((each) => each.lsn === lsn);
-  if (isKept && !floor.closed) return;
+  const floor = await floorToRelyOn(context, volume, lsn, options);
+  if (floor === undefined || keepsLsn(floor, lsn)) return;
   if ((await remote.get(manifestKey(fork), options)) !== undefined) return;
   await remote.delete([forkKey(volume, fork, lsn)], options);
   if (floor.closed) {

@@ -11,15 +11,15 @@ import { type Floor, forkPoint, type RollupWriter } from "../format/model.ts";
 import { type PageSet, PageSetBuilder } from "../format/page-set.ts";
 import { assertWritable } from "../remote/writable.ts";
 import { CommitWriter, type FinishedCommit } from "../replicate/commit-writer.ts";
-import { type ReplicaContext, sourceOf } from "../replicate/context.ts";
+import type { ReplicaContext } from "../replicate/context.ts";
 import { pull } from "../replicate/fetch.ts";
-import { newestFloorOf } from "../replicate/floor.ts";
 import { lsnAt } from "../replicate/lsn-at.ts";
 import { stateOf } from "../replicate/past.ts";
 import { publish, settlePush } from "../replicate/push.ts";
 import type { CommitDirectory } from "../volume/commit-directory.ts";
 import type { RemoteState } from "../volume/remote-state.ts";
 import { listPins } from "./pins.ts";
+import { floorToRelyOn } from "./rely.ts";
 
 type Signal = { readonly signal?: AbortSignal };
 
@@ -178,7 +178,7 @@ async function pin(context: ReplicaContext, lsn: Lsn, from: Lsn, options: Restor
   await Promise.all([own, ...elders].map((key) => remote.put(key, new Uint8Array(0), put)));
   // A fork may keep by itself what it shared before.
   const floors = await Promise.all(
-    [...new Set([volume, owner])].map((each) => newestFloorOf(sourceOf(context), each, signal)),
+    [...new Set([volume, owner])].map((each) => floorToRelyOn(context, each, from, signal)),
   );
   if (floors.some((floor, i) => keeps(floor, from, i === floors.length - 1))) return;
   await takeAway(context, own, from === forkPoint(replica.manifest) ? [] : elders, from);
