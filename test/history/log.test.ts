@@ -234,4 +234,71 @@ describe("the log", () => {
     const error = await failure((await fresh()).diff(30, 31), "not_found");
     expect(error.message).toContain("retention");
   });
+
+  it("of a fork goes on in its ancestors, by time, by page, and for differences", async () => {
+    const own = new MemoryObjectStore();
+    const runtime = new SimRuntime(6);
+    const store = await openStore(own, { runtime });
+    let volume = await store.createVolume({ pageSize: 512 });
+    const times: number[] = [];
+    const grow = async (count: number): Promise<void> => {
+      for (let i = 0; i < count; i++) {
+        const lsn = volume.status().lsn + 1;
+        await volume.write((lsn % 5) * 512, new Uint8Array(512).fill(lsn));
+        await volume.push();
+        times[lsn] = runtime.now();
+        runtime.advance(60_000);
+      }
+    };
+    await grow(11);
+    for (const more of [9, 14]) {
+      const fork = await store.fork(volume.id, { lsn: volume.status().lsn - 2 });
+      // The parent goes on, too: none of it is the fork's.
+      await grow(3);
+      volume = fork;
+      await grow(more);
+    }
+    const fork = await (await openStore(own, { runtime })).volume(volume.id);
+    const newest = fork.status().lsn;
+    const all = Array.from({ length: newest }, (_, i) => newest - i);
+    expect(newest).toBe(11 - 2 + 9 - 2 + 14);
+    expect(await lsns(fork)).toEqual(all);
+    for (let page = 1; page <= 5; page++)
+      expect(await lsns(fork, { page })).toEqual(all.filter((lsn) => lsn % 5 === page - 1));
+    expect(await lsns(fork, { until: 8, limit: 2 })).toEqual([8, 7]);
+    expect(await lsns(fork, { until: new Date(times[8]!), limit: 1 })).toEqual([8]);
+    for (const [from, to] of [
+      ...[[7, 9] as const, [8, 12] as const, [8, 18] as const],
+      ...[[15, 17] as const, [29, newest] as const],
+    ]) {
+      const written = all.filter((lsn) => lsn > from && lsn <= to).map((lsn) => (lsn % 5) + 1);
+      expect([...(await fork.diff(from, to)).pages], `${from} to ${to}`).toEqual(
+        [...new Set(written)].sort((a, b) => a - b),
+      );
+    }
+  });
+
+  it("invariant 7: a commit that the log does not name is not believed, wherever it is looked up", async () => {
+    // Another history of the same volume: the same ids, other hashes.
+    const twin = await LogBuilder.create({ store: new MemoryObjectStore() });
+    expect(twin.volume).toBe(builder.volume);
+    await twin.grow(133);
+    const swapped = async (lsn: number): Promise<Volume> => {
+      const mixed = objects.clone();
+      const key = commitKey(builder.volume, lsn as Lsn);
+      const stored = (await twin.store.get(key))!;
+      await mixed.delete([key]);
+      await mixed.put(key, stored);
+      return (await openStore(mixed)).volume(builder.volume);
+    };
+    for (const [lsn, look] of [
+      [133, (volume: Volume) => entries(volume, { until: 133, limit: 1 })],
+      [133, (volume: Volume) => volume.diff(133, LENGTH)],
+      [133, (volume: Volume) => volume.diff(100, 133)],
+      [41, (volume: Volume) => entries(volume, { page: 300 })],
+    ] as const) {
+      const error = await failure(look(await swapped(lsn)), "corrupt");
+      expect(error.details).toMatchObject({ lsn });
+    }
+  });
 });
