@@ -214,7 +214,8 @@ export class CommitWriter {
         codecs,
         parent,
         rideAlongBytes: this.#context.rideAlongBytes,
-        notBelow: facts.bandsFrom,
+        // What this side still remembers of commits that were collected, nobody else could check.
+        notBelow: facts.bandsFrom ?? replica.directory.logBegin,
         signal: this.#signal,
       },
       rollupOfCommit(skeleton, parent.hash),

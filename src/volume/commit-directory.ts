@@ -3,7 +3,7 @@
  * and digest areas. Everything here can be forgotten and fetched again; nothing enters before it was verified. A fork that was made on
  * this side shares what is known of the commits that it shares.
  */
-import type { Hash, Lsn, VolumeId } from "../base/brand.ts";
+import { type Hash, LSN_ZERO, type Lsn, type VolumeId } from "../base/brand.ts";
 import { PagefoldError } from "../base/errors.ts";
 import { Lru } from "../base/lru.ts";
 import type { DecodedCheckpoint } from "../format/checkpoint-codec.ts";
@@ -218,6 +218,12 @@ export class CommitDirectory {
     this.#named.delete(hash);
   }
 
+  /** Another of the same LSN took its place, and says where pages lie better. */
+  dropCheckpoint(hash: Hash): void {
+    this.#checkpoints.delete(hash);
+    this.#named.delete(hash);
+  }
+
   /** An object that was asked for is not there any more: whatever else holds its pages is to be looked for. */
   learnGone(key: string): void {
     // Few objects are collected under a reader; should they be many, they are found out again.
@@ -237,6 +243,16 @@ export class CommitDirectory {
   /** The newest floor of this volume, or of one of its ancestors, that was learned. */
   floor(volume: VolumeId): Floor | undefined {
     return this.#floors.get(volume);
+  }
+
+  /** From where on the log is whole, as far as is known: commits below the floor that a walk down comes to first may be gone. */
+  get logBegin(): Lsn {
+    const { volume, ancestors } = this.manifest;
+    for (const owner of [{ volume, lsn: Number.POSITIVE_INFINITY }, ...ancestors]) {
+      const floor = this.#floors.get(owner.volume);
+      if (floor !== undefined && floor.lsn > 0) return Math.min(floor.lsn, owner.lsn) as Lsn;
+    }
+    return LSN_ZERO;
   }
 
   /** The number of the newest floor that was learned, 0 where there was none; undefined where nobody asked yet. */
