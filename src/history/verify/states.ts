@@ -9,7 +9,7 @@ import type { DecodedCommit } from "../../format/commit-codec.ts";
 import { touchedPages } from "../../format/commit-pages.ts";
 import { DIGEST_BYTES } from "../../format/hash.ts";
 import { commitKey } from "../../format/keys.ts";
-import { PageSet } from "../../format/page-set.ts";
+import { PageSet, PageSetBuilder } from "../../format/page-set.ts";
 import { rollupOfCommit } from "../../format/rollup-codec.ts";
 import { buildState } from "../../replicate/build-state.ts";
 import { loadIndexes, sourceInCommit } from "../../replicate/commit-lookup.ts";
@@ -136,7 +136,7 @@ class StateWalk {
       await quietly(() => this.#areasOf(commit, 0, commit.header.segments.length));
     });
     const touched = PageSet.unionAll(present.map(({ header }) => overwrittenBy(header, pageCount)));
-    const missing = this.#unknown(touched.intersect(table.written(pageCount)));
+    const missing = this.#unknown(writtenOf(touched, table));
     if (missing.size > SLICE_PAGES) return;
     await quietly(async () => {
       const digests = await this.#run.fetch(digestsOf(this.#run.frames, table, missing));
@@ -180,8 +180,8 @@ class StateWalk {
   }
 
   async #takeAway(overwritten: PageSet): Promise<void> {
-    const { table, pageCount } = this.state;
-    const pages = overwritten.intersect(table.written(pageCount));
+    const { table } = this.state;
+    const pages = writtenOf(overwritten, table);
     const missing = this.#unknown(pages);
     for (const page of pages.subtract(missing))
       this.#sum.subtract(this.#held.get(page) ?? this.#memory.get(page)!, 0, 1);
@@ -241,6 +241,13 @@ class StateWalk {
 /** What a commit overwrites, zeroes, restores or cuts off of a state with so many pages. */
 function overwrittenBy(header: DecodedCommit["header"], pageCount: number): PageSet {
   return touchedPages(header).union(PageSet.range(header.lowestPageCount + 1, pageCount));
+}
+
+/** Those of some pages that have a writer. O(pages of the set), however large the volume is. */
+function writtenOf(pages: PageSet, table: PageTable): PageSet {
+  const written = new PageSetBuilder();
+  for (const page of pages) if (table.lookup(page) !== 0) written.add(page);
+  return written.build();
 }
 
 /** Whether both name the same writer for every page. */
