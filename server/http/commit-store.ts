@@ -9,7 +9,7 @@ import { commitKey, rollupKey } from "../../src/format/keys.ts";
 import type { ServerContext } from "./context.ts";
 import { HttpError } from "./problem.ts";
 import { type CheckedCommit, checkCommit, decodeWhole, placeOfCommit } from "./verify/commit.ts";
-import { signalOf } from "./volume-logs.ts";
+import { type KnownVolume, signalOf } from "./volume-logs.ts";
 
 export interface StoredCommit {
   /** "exists": another commit, or this very one, was there already. */
@@ -47,7 +47,9 @@ export async function storeLocked(
   const head = parent === undefined ? await logs.head(known, signal) : parent.header.lsn;
   const place = placeOfCommit(known, lsn, head);
   if (place === "exists") return { outcome: "exists", hash };
-  const checked = await checkCommit(context, known, lsn, bytes, signal);
+  // On top of one that this server has just created it needs no asking: nobody collects that fast.
+  const notCollected = parent === undefined ? checkAboveFloor(context, known, lsn, signal) : undefined;
+  const [checked] = await Promise.all([checkCommit(context, known, lsn, bytes, signal), notCollected]);
   // Not given up halfway: whether it came through would not be known.
   const outcome = await store
     .put(commitKey(volume, lsn), bytes, { ifAbsent: true })
@@ -61,6 +63,51 @@ export async function storeLocked(
   recorder.count("server.commits");
   await keepRollup(context, volume, lsn, checked);
   return { outcome, hash };
+}
+
+/**
+ * That the commit is not below the floor, nor its volume being deleted for good. What a listing that lags behind says of the newest commit may be long gone.
+ * @throws 409 `diverged`
+ */
+async function checkAboveFloor(
+  { logs }: ServerContext,
+  known: KnownVolume,
+  lsn: Lsn,
+  signal: AbortSignal,
+): Promise<void> {
+  const floor = await logs.floor(known, signal);
+  if (floor !== undefined && (floor.closed || floor.lsn >= lsn)) throw collected(known, lsn);
+}
+
+/**
+ * Asks for the floor once more, now that a commit is stored: where it passed the commit meanwhile, "created" may say only that another commit of that LSN was
+ * collected. Then the next commit tells, if it is there. For whoever pushes in one request; writers of single objects ask for themselves.
+ * @throws 409 `diverged` where it is not one of the log
+ */
+export async function checkAcknowledged(
+  context: ServerContext,
+  volume: VolumeId,
+  lsn: Lsn,
+  hash: Hash,
+  signal: AbortSignal,
+): Promise<void> {
+  const { logs } = context;
+  const known = await logs.volume(volume, signal);
+  const floor = await logs.floor(known, signal);
+  if (floor === undefined || (!floor.closed && floor.lsn <= lsn)) return;
+  const next = await logs.commitNow(known, (lsn + 1) as Lsn, signal).catch((error: unknown) => {
+    if (!isPagefoldError(error, "not_found")) throw error;
+  });
+  if (next?.header.jumpHashes[0] !== hash) throw collected(known, lsn);
+}
+
+function collected({ manifest: { volume } }: KnownVolume, lsn: Lsn): HttpError {
+  return new HttpError(
+    409,
+    "diverged",
+    `volume ${volume} has gone on past commit ${lsn}, which was collected: pull, and make the changes again on top`,
+    { details: { volume, lsn } },
+  );
 }
 
 /** Whether the store said no to the only attempt that was made. */

@@ -8,13 +8,13 @@ import { commitKey } from "../../src/format/keys.ts";
 import { LIMITS } from "../../src/format/limits.ts";
 import { type BundleEntry, decodeBundle } from "../../src/remote/http/bundle-codec.ts";
 import { bodyChunks } from "./body.ts";
-import { isUnknownOutcome, storeLocked } from "./commit-store.ts";
+import { checkAcknowledged, isUnknownOutcome, storeLocked } from "./commit-store.ts";
 import { bodyLimits, type ServerContext } from "./context.ts";
 import { parseObjectKey } from "./object-keys.ts";
 import { storeSegment } from "./object-write.ts";
 import { HttpError } from "./problem.ts";
 import { lie } from "./verify/lies.ts";
-import { noVolume } from "./volume-logs.ts";
+import { type KnownVolume, noVolume } from "./volume-logs.ts";
 
 export interface Pushed {
   readonly lsn: Lsn;
@@ -154,15 +154,29 @@ async function commitPush(
   signal: AbortSignal,
 ): Promise<Pushed> {
   const { outcome, hash } = await storeLocked(context, volume, lsn, bytes, signal);
-  if (outcome === "created") return { lsn, hash, created: true };
-  const there = await context.logs.commitNow(await context.logs.volume(volume), lsn);
-  if (there.hash === hash) return { lsn, hash, created: false };
+  const created = outcome === "created";
+  const known = await context.logs.volume(volume);
+  const isStored = created || (await storedHash(context, known, lsn)) === hash;
+  if (isStored) {
+    await checkAcknowledged(context, volume, lsn, hash, signal);
+    return { lsn, hash, created };
+  }
   throw new HttpError(
     409,
     "diverged",
     `volume ${volume} has another commit ${lsn}; nothing of this one was stored: pull, and make the changes again on top`,
     { details: { volume, lsn } },
   );
+}
+
+/** Undefined where the commit was collected. */
+async function storedHash({ logs }: ServerContext, known: KnownVolume, lsn: Lsn): Promise<Hash | undefined> {
+  try {
+    return (await logs.commitNow(known, lsn)).hash;
+  } catch (error) {
+    if (!isPagefoldError(error, "not_found")) throw error;
+    return undefined;
+  }
 }
 
 /** Deletes what a refused push stored, but what a commit names: then another attempt of this push came through meanwhile. */

@@ -1,6 +1,6 @@
 /** Compaction, retention and collection by clients of a server: what each may do, what the server refuses, and how old states are served. */
 import { describe, expect, it } from "vitest";
-import type { Lsn } from "../../src/base/brand.ts";
+import type { Lsn, VolumeId } from "../../src/base/brand.ts";
 import { decodeCheckpoint, encodeCheckpoint } from "../../src/format/checkpoint-codec.ts";
 import { encodeConfig } from "../../src/format/config-codec.ts";
 import { decodeFloor, encodeFloor } from "../../src/format/floor-codec.ts";
@@ -19,7 +19,7 @@ import type { MemoryObjectStore } from "../../src/remote/memory-store.ts";
 import { HOUR, MINUTE, World } from "../history/collect-world.ts";
 import { codecs, expectSame, failure, openStore } from "../store/support.ts";
 import { authenticate, bearing, EVERYTHING } from "./grants.ts";
-import { entriesOf, Site } from "./support.ts";
+import { change, entriesOf, nextPush, Site, world } from "./support.ts";
 
 const WRITER = bearing({ right: "write", prefix: "" });
 const READER = bearing({ right: "read", prefix: "" });
@@ -330,6 +330,53 @@ describe("what is put", () => {
     const segment = `volumes/${volume}/compacted/${"f".repeat(15)}e-${"0".repeat(26)}`;
     const answer = await site.put(segment, new Uint8Array(100), WRITER);
     expect([answer.status, answer.json.detail]).toEqual([422, expect.stringMatching(/no floor 1/)]);
+  });
+});
+
+describe("a push in one request", () => {
+  const raised = (volume: VolumeId, n: number, lsn: number) => {
+    const checkpoints = [{ lsn: lsn as Lsn, time: 5 as never, hash: "ab".repeat(32) as never }];
+    const floor = { volume, n, closed: false, lsn: lsn as Lsn, time: 5 as never, checkpoints };
+    return encodeFloor(floor, codecs.hash);
+  };
+
+  it("is refused below the floor, and where the floor passed it before it could be acknowledged", async () => {
+    const made = await world();
+    const { before, objects } = await nextPush(made);
+    const { id } = made;
+    const below = before.clone();
+    await below.put(floorKey(id, 1), raised(id, 1, 5));
+    const answer = await new Site(below).push(id, objects);
+    expect([answer.status, answer.json.code]).toEqual([409, "diverged"]);
+    expect(await below.get(commitKey(id, 5 as Lsn))).toBeUndefined();
+    // The floor moves between the two.
+    const late = before.clone();
+    const racing = Object.assign(Object.create(late) as MemoryObjectStore, {
+      get: late.get.bind(late),
+      list: late.list.bind(late),
+      delete: late.delete.bind(late),
+      put: async (...args: Parameters<MemoryObjectStore["put"]>) => {
+        const outcome = await late.put(...args);
+        if (args[0] === commitKey(id, 5 as Lsn)) await late.put(floorKey(id, 1), raised(id, 1, 6));
+        return outcome;
+      },
+    });
+    const lost = await new Site(racing).push(id, objects);
+    expect([lost.status, lost.json.code]).toEqual([409, "diverged"]);
+    // Where the log went on from it, it is one of the log all the same.
+    const { objects: next } = await nextPush(made, (volume) => change(volume, 78));
+    for (const { key, bytes } of next) await late.put(key, bytes);
+    const again = await new Site(racing).push(id, objects);
+    expect(again.status, again.json.detail).toBe(200);
+  });
+
+  it("is refused into a volume that is being deleted for good", async () => {
+    const made = await world();
+    const { before, objects } = await nextPush(made);
+    const volume = made.id;
+    const closed = { volume, n: 1, closed: true, lsn: 0 as Lsn, time: 5 as never, checkpoints: [] };
+    await before.put(floorKey(volume, 1), encodeFloor(closed, codecs.hash));
+    expect((await new Site(before).push(volume, objects)).status).toBe(409);
   });
 });
 
