@@ -5,8 +5,9 @@
 import { closeSync, openSync, readFileSync, readSync, writeFileSync, writeSync } from "node:fs";
 
 const alphabet = "0123456789abcdefghjkmnpqrstvwxyz";
-const complement = (n) => (2n ** 64n - 1n - BigInt(n)).toString(16).padStart(16, "0");
-const lsnOf = (hex) => Number(2n ** 64n - 1n - BigInt(`0x${hex}`));
+/** Of LSNs below 2^32: the store is in the process whose memory is measured, and must not fill it with what it throws away. */
+const complement = (n) => `ffffffff${(0xffff_ffff - n).toString(16).padStart(8, "0")}`;
+const lsnOf = (hex) => 0xffff_ffff - Number.parseInt(hex.slice(8), 16);
 
 const LOOSE_BYTES = 4096;
 

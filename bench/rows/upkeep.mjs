@@ -1,7 +1,7 @@
 /**
- * What it costs to keep a busy volume in order: 100,000 commits of 1 to 100 random pages of 1 GB, with checkpoints as pushers write them, compacted and
- * collected every thousand commits. What rollups, checkpoints, compactions and collections put besides the commits themselves; and what the
- * store holds in the end against what is live in it.
+ * What it costs to keep a busy volume in order: 100,000 commits of 1 to 100 random pages of 1 GB, with checkpoints as pushers write them, collected every
+ * thousand commits, which compacts what passes below the floor. What rollups, checkpoints, compactions and collections put besides the commits
+ * themselves; and what the store holds in the end against what is live in it.
  */
 import { load, scale } from "../lib/setup.mjs";
 import { loadSource } from "../lib/sources.mjs";
@@ -38,7 +38,6 @@ export async function upkeepRows() {
     while (log.lsn < commits) {
       await log.grow(Math.min(every, commits - log.lsn));
       await volume.pull();
-      if (process.env.UPKEEP_COMPACT) await volume.compact();
       await volume.collect();
     }
   });
