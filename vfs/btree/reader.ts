@@ -52,6 +52,7 @@ export class DatabaseReader {
   ): AsyncGenerator<{ page: number; content: Uint8Array }, void, undefined> {
     let next = chain.first;
     for (let i = 0; i < chain.pages && next !== 0; i++) {
+      if (i === this.pageCount) throw damaged(next, "a chain of pages comes back to it");
       const bytes = await this.page(next);
       yield { page: next, content: bytes.subarray(4, this.header.usable) };
       next = viewOf(bytes).getUint32(0);
