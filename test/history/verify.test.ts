@@ -4,8 +4,9 @@ import type { Lsn } from "../../src/base/brand.ts";
 import { isPagefoldError } from "../../src/base/errors.ts";
 import { concatBytes } from "../../src/format/bytes.ts";
 import { decodeCommit, encodeCommit } from "../../src/format/commit-codec.ts";
+import { decodeFloor } from "../../src/format/floor-codec.ts";
 import { bandInterval } from "../../src/format/jumps.ts";
-import { commitKey, rollupKey, volumePrefix } from "../../src/format/keys.ts";
+import { checkpointKey, commitKey, parseComplement, rollupKey, volumePrefix } from "../../src/format/keys.ts";
 import { decodeRollup, encodeRollup } from "../../src/format/rollup-codec.ts";
 import type { VerifyProgress } from "../../src/history/verify/run.ts";
 import type { VerifyOptions, VerifyResult } from "../../src/history/verify/verify.ts";
@@ -20,6 +21,7 @@ import {
   textBytes,
   WatchedStore,
 } from "../store/support.ts";
+import { HOUR, World } from "./collect-world.ts";
 import { LongLog } from "./long-log.ts";
 
 const PAGE = 512;
@@ -438,5 +440,52 @@ describe("what is shared and moved", () => {
       expect(findings.some((finding) => finding.key === key)).toBe(true);
       await objects.put(key, good);
     }
+  });
+
+  it("a collected volume: every state that its retention keeps, and its forks", async () => {
+    const world = await World.create();
+    await world.commit(12);
+    const fork = await world.store.fork(world.volume.id, { lsn: 4 });
+    await fork.write(0, textBytes(300, 1));
+    await fork.push();
+    await world.volume.setRetention({ all: "3h", keep: [2, 6] });
+    await world.volume.collect();
+    world.runtime.advance(2 * HOUR);
+    const { floor, kept } = await world.volume.collect();
+    await world.commit(2);
+    const above = 14 - floor.after + 1;
+    expect((await world.keys("commits")).length).toBeLessThan(8);
+    const fresh = await world.visitor();
+    const result = await fresh.verify(deep);
+    expect(result).toMatchObject({ lsn: 14, commits: above, findingCount: 0, findings: [] });
+    const below = kept.filter(({ lsn }) => lsn < floor.after).map(({ lsn }) => lsn);
+    expect(below).toEqual([2, 4, 6]);
+    expect(result.deep!.states).toBe(below.length + above);
+    expect(await fresh.verify({ lsn: 6, ...deep })).toMatchObject({ lsn: 6, commits: 0, findingCount: 0 });
+    const forked = await (await openStore(world.objects, { runtime: world.runtime })).volume(fork.id);
+    expect(await forked.verify(deep)).toMatchObject({ lsn: 5, commits: 1, findingCount: 0 });
+    // What was superseded, and waits for its grace period, is nobody's.
+    const [newest] = await world.keys("floor");
+    const n = parseComplement(newest!.slice(-16))!;
+    const { checkpoints } = decodeFloor((await world.objects.get(newest!))!, codecs.hash, {
+      volume: world.volume.id,
+      n,
+    });
+    const named = checkpoints.map(({ lsn, hash }) => checkpointKey(world.volume.id, lsn, hash));
+    for (const keys of [await world.placed(), named]) {
+      for (const key of keys.filter((each) => each.includes(world.volume.id))) {
+        const good = (await world.objects.get(key))!;
+        await world.objects.delete([key]);
+        const { findings, deep: counts } = await fresh.verify(deep);
+        expect(findings.length + counts!.lostCheckpoints, `${key} is gone`).toBeGreaterThan(0);
+        const bad = good.slice();
+        bad[good.length - 70]! ^= 1;
+        await world.objects.put(key, bad);
+        const damaged = await fresh.verify(deep);
+        expect(damaged.findingCount, `${key} is damaged`).toBeGreaterThan(0);
+        await world.objects.put(key, good);
+      }
+    }
+    expect((await fresh.verify(deep)).findingCount).toBe(0);
   });
 });
