@@ -2,15 +2,12 @@
  * The first half of a collection: plans what is kept, makes the checkpoints that this takes, and creates the next floor, until there is a floor that keeps
  * everything that anybody pinned. Nothing is deleted here.
  */
-import type { Lsn } from "../base/brand.ts";
+import { LSN_ZERO, type Lsn } from "../base/brand.ts";
 import { isPagefoldError, PagefoldError } from "../base/errors.ts";
-import { decodeFloor } from "../format/floor-codec.ts";
-import { floorKey } from "../format/keys.ts";
 import { type Floor, type FloorCheckpoint, forkPoint } from "../format/model.ts";
 import type { ReplicaContext } from "../replicate/context.ts";
-import { newestFloorOf } from "../replicate/floor.ts";
 import { completeCheckpointAt } from "./complete-checkpoint.ts";
-import { currentFloor, raiseFloor } from "./floors.ts";
+import { currentFloor, type NextFloor, raiseFloor } from "./floors.ts";
 import { LogTimes } from "./log-times.ts";
 import { listPins, type Pins } from "./pins.ts";
 import { getRetention, type RetentionRules, retentionRules } from "./retention.ts";
@@ -21,7 +18,7 @@ type Signal = { readonly signal?: AbortSignal };
 export interface RaiseOptions extends Signal {
   readonly dryRun: boolean;
   readonly bytesPerSecond?: number;
-  readonly onStep: (step: "plan" | "complete" | "raise floor" | "raised") => Promise<void>;
+  readonly onStep: (step: "plan" | "complete" | "announce" | "raise floor" | "raised") => Promise<void>;
   readonly onSkipped: (why: string) => void;
 }
 
@@ -35,7 +32,7 @@ export interface Raised {
   /** The one that holds now; in a dry run, and where nothing changes, the same. */
   readonly floor: Floor | undefined;
   readonly plan: RetentionPlan;
-  /** As they were after the floor was made. */
+  /** As they were when it was announced. */
   readonly pins: Pins;
   /** Segments and checkpoints that were made for it. */
   readonly bytesWritten: number;
@@ -43,18 +40,25 @@ export interface Raised {
 
 /** How often others may come first, or pins turn up, before it is given up. */
 const MOST_ATTEMPTS = 16;
-/** How many floors back it is looked where the pages of a late pin lie. */
-const OLDER_FLOORS = 16;
 
-/** @throws `conflict` where others keep moving the floor */
+/**
+ * In two floors: the first keeps what the one before kept, names the checkpoints that were made, and announces the second, which keeps what the retention says
+ * and what was pinned when that was announced. Who pins something later finds the announcement, and takes it back before relying on what it keeps.
+ * @throws `conflict` where others keep moving the floor
+ */
 export async function raiseByRetention(context: ReplicaContext, options: RaiseOptions): Promise<Raised> {
   const { remote, replica } = context;
   const { volume } = replica.manifest;
   const signal = options.signal === undefined ? {} : { signal: options.signal };
   const rules = retentionRules((await getRetention(context, signal)).policy);
-  const lost = new Set<Lsn>();
   let first: Floor | undefined;
   let bytesWritten = 0;
+  const work: Work = {
+    ...options,
+    onWritten: (bytes) => {
+      bytesWritten += bytes;
+    },
+  };
   for (let attempt = 0; attempt < MOST_ATTEMPTS; attempt++) {
     await options.onStep("plan");
     const floor = await currentFloor(context, signal);
@@ -63,23 +67,24 @@ export async function raiseByRetention(context: ReplicaContext, options: RaiseOp
       throw new PagefoldError(
         "not_found",
         `volume ${volume} was deleted for good; there is nothing to collect`,
-        {
-          details: { volume },
-        },
+        { details: { volume } },
       );
     }
     const pins = await listPins(remote, volume, signal);
     const plan = await planUnder(context, floor, rules, pins, signal);
-    if (options.dryRun) return { before: first, floor, plan, pins, bytesWritten };
-    const onWritten = (bytes: number) => {
-      bytesWritten += bytes;
-    };
-    const raised = await raise(context, floor, plan, lost, { ...options, onWritten });
-    if (raised === "lost") continue;
-    // A pin that was made before the floor, and listed by nobody, counts: its maker asked for the floor before this one was there.
-    const now = await listPins(remote, volume, signal);
-    if (uncovered(raised, now).every((lsn) => lost.has(lsn)))
-      return { before: first, floor: raised, plan, pins: now, bytesWritten };
+    const done = { before: first, floor, plan, pins, bytesWritten };
+    if (options.dryRun || keepsTheSame(floor, plan)) return done;
+    const next = await prepare(context, floor, plan, work);
+    if (next === "overtaken") continue;
+    const announced = floor?.raising === true;
+    await options.onStep(announced ? "raise floor" : "announce");
+    const raised = await raiseFloor(context, floor, announced ? next : announcement(floor, next), signal);
+    // Where it was announced, the pins that were there then are listed next.
+    if (raised === undefined || !announced) continue;
+    await options.onStep("raised");
+    for (const { lsn, why } of plan.missing)
+      if (why !== "keep") options.onSkipped(`LSN ${lsn}, which a ${why} pins, was collected before`);
+    return { ...done, floor: raised, bytesWritten };
   }
   throw new PagefoldError(
     "conflict",
@@ -96,11 +101,8 @@ async function planUnder(
   signal: Signal,
 ): Promise<RetentionPlan> {
   const shared = forkPoint(context.replica.manifest);
-  const bottom = Math.max(
-    1,
-    floor?.lsn ?? 0,
-    (floor?.lsn ?? 0) > shared ? 0 : await sharedBottom(context, signal),
-  ) as Lsn;
+  // What a fork shares is its parent's to keep, pinned or not.
+  const bottom = Math.max(floor?.lsn ?? 0, shared + 1) as Lsn;
   const times = new LogTimes(context, bottom, signal);
   return planRetention({
     now: context.runtime.now(),
@@ -115,17 +117,6 @@ async function planUnder(
   });
 }
 
-/** From where on what a fork shares is whole in its ancestors. */
-async function sharedBottom(context: ReplicaContext, options: Signal): Promise<number> {
-  const { replica, remote, codecs } = context;
-  let bottom = 1;
-  for (const { volume, lsn } of replica.manifest.ancestors) {
-    const floor = await newestFloorOf({ directory: replica.directory, remote, codecs }, volume, options);
-    bottom = Math.max(bottom, Math.min(floor?.lsn ?? 1, lsn));
-  }
-  return bottom;
-}
-
 /** What a floor keeps without commits. */
 export function keptBy(floor: Floor | undefined): FloorCheckpoint[] {
   return floor === undefined ? [] : floor.checkpoints.filter(({ lsn }) => lsn <= floor.lsn);
@@ -138,53 +129,40 @@ export function pinsOf({ forks, restores }: Pins): Pin[] {
   ];
 }
 
-/** LSNs that are pinned and that a floor does not keep. */
-function uncovered(floor: Floor | undefined, pins: Pins): Lsn[] {
-  if (floor === undefined) return [];
-  const kept = new Set(keptBy(floor).map(({ lsn }) => lsn));
-  return pinsOf(pins)
-    .filter(
-      ({ lsn, until = floor.lsn + 1 }) => lsn >= 1 && lsn < floor.lsn && until > floor.lsn && !kept.has(lsn),
-    )
-    .map(({ lsn }) => lsn);
+/** Whether a floor says what the plan says already. */
+function keepsTheSame(floor: Floor | undefined, plan: RetentionPlan): boolean {
+  if (plan.floor === 0) return true;
+  const known = new Set(keptBy(floor).map(({ lsn }) => lsn));
+  const isSame = plan.kept.length === known.size && plan.kept.every(({ lsn }) => known.has(lsn));
+  return isSame && plan.floor === floor?.lsn;
 }
 
-/** Answers the floor that holds then: the same where the plan changes nothing. @param lost LSNs that cannot be had any more: added to */
-async function raise(
+/** Makes the checkpoints that the plan takes. */
+async function prepare(
   context: ReplicaContext,
   floor: Floor | undefined,
   plan: RetentionPlan,
-  lost: Set<Lsn>,
-  options: Work,
-): Promise<Floor | undefined | "lost"> {
+  work: Work,
+): Promise<NextFloor | "overtaken"> {
   const known = new Map(keptBy(floor).map((checkpoint) => [checkpoint.lsn, checkpoint]));
-  // A pin that no floor covers may be of a state that is there all the same, for as long as the grace period.
-  const late = plan.missing.filter(({ lsn, why }) => why !== "keep" && lsn < plan.floor && !lost.has(lsn));
-  const wanted = [...new Set([...plan.kept, ...late].map(({ lsn }) => lsn))].sort((a, b) => a - b);
-  const isSame = wanted.length === known.size && wanted.every((lsn) => known.has(lsn));
-  if (plan.floor === 0 || (isSame && plan.floor === floor?.lsn)) return floor;
-  if (late.length > 0 && floor !== undefined) await nameOlder(context, floor, options);
   const checkpoints: FloorCheckpoint[] = [];
-  for (const lsn of wanted) {
-    const checkpoint = known.get(lsn) ?? (await complete(context, floor, lsn, late, checkpoints, options));
-    if (checkpoint === "overtaken") return "lost";
-    if (checkpoint === "gone") lost.add(lsn);
-    else checkpoints.push(checkpoint);
+  for (const { lsn } of [...plan.kept].sort((a, b) => a.lsn - b.lsn)) {
+    const checkpoint = known.get(lsn) ?? (await complete(context, floor, lsn, checkpoints, work));
+    if (checkpoint === "overtaken") return "overtaken";
+    checkpoints.push(checkpoint);
   }
   // Those above are there to open from, and stay named.
   for (const checkpoint of floor?.checkpoints ?? [])
     if (checkpoint.lsn > plan.floor) checkpoints.push(checkpoint);
-  const before = new Map(floor?.checkpoints.map((each) => [each.lsn, each.hash]));
-  const unchanged =
-    plan.floor === floor?.lsn &&
-    checkpoints.length === before.size &&
-    checkpoints.every(({ lsn, hash }) => before.get(lsn) === hash);
-  if (unchanged) return floor;
-  await options.onStep("raise floor");
-  const signal = options.signal === undefined ? {} : { signal: options.signal };
-  const raised = await raiseFloor(context, floor, { lsn: plan.floor, checkpoints }, signal);
-  if (raised !== undefined) await options.onStep("raised");
-  return raised ?? "lost";
+  return { lsn: plan.floor, checkpoints };
+}
+
+/** A floor that keeps what the one before keeps, and names what was made: else that would be garbage under the next. */
+function announcement(floor: Floor | undefined, next: NextFloor): NextFloor {
+  const all = new Map(floor?.checkpoints.map((checkpoint) => [checkpoint.lsn, checkpoint]));
+  for (const checkpoint of next.checkpoints) all.set(checkpoint.lsn, checkpoint);
+  const checkpoints = [...all.values()].sort((a, b) => a.lsn - b.lsn);
+  return { lsn: floor?.lsn ?? LSN_ZERO, checkpoints, raising: true };
 }
 
 /** The checkpoint of an LSN that is to be kept while its commits go. @param made those that the next floor will name, too */
@@ -192,38 +170,20 @@ async function complete(
   context: ReplicaContext,
   floor: Floor | undefined,
   lsn: Lsn,
-  late: RetentionPlan["missing"],
   made: readonly FloorCheckpoint[],
   options: Work,
-): Promise<FloorCheckpoint | "overtaken" | "gone"> {
+): Promise<FloorCheckpoint | "overtaken"> {
   await options.onStep("complete");
-  const { bytesPerSecond, signal, onSkipped } = options;
-  const pin = late.find((each) => each.lsn === lsn);
+  const { bytesPerSecond, signal } = options;
   try {
     const number = floor?.n ?? 0;
     const reuse = made.map(({ hash }) => hash);
-    const work = { number, reuse, bytesPerSecond, signal, belowFloor: pin !== undefined };
+    const work = { number, reuse, bytesPerSecond, signal };
     const { time, hash, bytesWritten } = await completeCheckpointAt(context, lsn, work);
     options.onWritten(bytesWritten);
     return { lsn, time, hash };
   } catch (error) {
     if (isPagefoldError(error, "conflict")) return "overtaken";
-    if (pin === undefined || !isPagefoldError(error, "not_found")) throw error;
-    onSkipped(`LSN ${lsn}, which a ${pin.why} pins, was collected before: ${error.message}`);
-    return "gone";
-  }
-}
-
-/** What older floors kept is where pages lie that this one does not show any more: for as long as the grace period it is there. */
-async function nameOlder(context: ReplicaContext, floor: Floor, options: Signal): Promise<void> {
-  const { replica, remote, codecs } = context;
-  const { volume } = replica.manifest;
-  const signal = options.signal === undefined ? {} : { signal: options.signal };
-  for (let n = floor.n - 1; n >= Math.max(1, floor.n - OLDER_FLOORS); n--) {
-    const bytes = await remote.get(floorKey(volume, n), signal);
-    if (bytes === undefined) return;
-    for (const { lsn, hash } of decodeFloor(bytes, codecs.hash, { volume, n }).checkpoints) {
-      replica.directory.nameCheckpoint({ volume, lsn, hash });
-    }
+    throw error;
   }
 }

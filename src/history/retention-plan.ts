@@ -127,15 +127,16 @@ async function newestKeepable(input: PlanInput, before: number): Promise<CommitT
 
 /** Adds what is named by LSN; answers what of it cannot be had any more. */
 function gone(input: PlanInput, kept: KeptSet, top: Lsn): RetentionPlan["missing"][number][] {
-  const { rules, pins, bottom, keptBefore } = input;
+  const { rules, pins, bottom, first, keptBefore } = input;
   const before = new Map(keptBefore.map(({ lsn, time }) => [lsn, time]));
   const needed = pins.filter(({ until }) => until === undefined || until > top);
   const wanted = [...rules.keep.map((lsn) => ({ lsn: lsn as Lsn, why: "keep" as const })), ...needed];
   const missing: RetentionPlan["missing"][number][] = [];
   for (const { lsn, why } of wanted) {
     if (lsn < 1 || lsn > (top === 0 ? bottom - 1 : top)) continue;
-    if (lsn < bottom && !before.has(lsn)) missing.push({ lsn, why });
-    else kept.add({ lsn, time: before.get(lsn) }, why);
+    if (lsn >= bottom || before.has(lsn)) kept.add({ lsn, time: before.get(lsn) }, why);
+    // What a fork shares is kept by its ancestors, where it has a pin.
+    else if (lsn >= first || why === "keep") missing.push({ lsn, why });
   }
   return missing;
 }

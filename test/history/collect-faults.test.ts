@@ -278,6 +278,42 @@ describe("what relies on an old state", () => {
     }
   });
 
+  it("a fork that is collected shares on, while its parent is collected, too", async () => {
+    const made = await world();
+    const store = await openStore(made.objects, { runtime: made.runtime });
+    await store.volume(made.volume.id);
+    const fork = await store.fork(made.volume.id, { lsn: 10 });
+    const contents = [made.states[10]!];
+    for (let i = 0; i < 8; i++) {
+      made.runtime.advance(HOUR);
+      contents.push(await made.change(fork, contents.at(-1)!, i === 3));
+      await fork.push();
+    }
+    // The newest shows pages of the parent again, as they were before the fork.
+    await fork.restore({ at: 6 });
+    contents.push(made.states[6]!);
+    await fork.setRetention({ all: "1h", hourly: "3h", keep: [4] });
+    await made.commit(8);
+    for (let i = 0; i < 4; i++) {
+      await made.volume.collect({ lease: false });
+      const result = await fork.collect({ lease: false });
+      expect(result.missing).toEqual(i === 0 ? [{ lsn: 4, why: "keep" }] : result.missing);
+      made.runtime.advance(2 * HOUR);
+      const fresh = await (await openStore(made.objects, { runtime: made.runtime })).volume(fork.id);
+      for (const lsn of new Set([...result.kept.map((each) => each.lsn as number), result.floor.after, 19])) {
+        if (lsn === 0) continue;
+        const snapshot = await fresh.at(lsn);
+        expectSame(await snapshot.read(0, 1e9), contents[lsn - 10]!, `the fork at LSN ${lsn}, round ${i}`);
+        snapshot.close();
+      }
+    }
+    expect(
+      await made.objects.get(forkKey(made.volume.id, fork.id, 10 as Lsn)),
+      "it still shares",
+    ).toBeDefined();
+    expect(await made.keys("commits")).not.toContain(commitKey(made.volume.id, 9 as Lsn));
+  });
+
   it("a detached fork needs nothing of its parent, whose pin goes after the grace period", async () => {
     const made = await world();
     const store = await openStore(made.objects, { runtime: made.runtime });
