@@ -104,7 +104,7 @@ export type { PushResult } from "./replicate/push.ts";
 export type { FaultEvent } from "./replicate/supply.ts";
 export { PageStore, type PageStoreOptions, type VolumeOptions } from "./store/page-store.ts";
 export { defaultSettings, type StoreSettings } from "./store/settings.ts";
-export type { TagEntry, TagValueEntry } from "./store/tags.ts";
+export type { TagEntry, TagValueEntry } from "./store/tag-verbs.ts";
 export { Volume, type VolumeEvents, type VolumeStatus, type WriteOptions } from "./store/volume.ts";
 export type { Snapshot } from "./volume/snapshot.ts";
 export type { CommitResult, Transaction } from "./volume/transaction.ts";

@@ -53,15 +53,8 @@ import type { Replica } from "../volume/replica.ts";
 import { ReplicaLog } from "../volume/replica-log.ts";
 import { loadVerbs, withVerbs } from "./load-verbs.ts";
 import { defaultSettings, type StoreSettings } from "./settings.ts";
-import {
-  listTags,
-  removeTag,
-  resolveTag,
-  setTag,
-  type TagEntry,
-  type TagValueEntry,
-  tagHistory,
-} from "./tags.ts";
+import type { TagEntry, TagValueEntry } from "./tag-verbs.ts";
+import { resolveTag } from "./tags.ts";
 import { type Options, Volume, type VolumeEvents } from "./volume.ts";
 
 /** Where local state lives; memory by default. */
@@ -246,7 +239,7 @@ export class PageStore {
   /** All tags of the remote. */
   async tags(options: Options = {}): Promise<TagEntry[]> {
     this.#check();
-    return listTags(this.#remote, this.#codecs, signalOf(options));
+    return withVerbs(({ listTags }) => listTags(this.#remote, this.#codecs, signalOf(options)));
   }
 
   /** The volume that a tag names in the remote now; undefined when none. */
@@ -268,7 +261,9 @@ export class PageStore {
     this.#check();
     await this.probeWritable();
     const expected = options.move === true ? "anything" : options.move;
-    await setTag(this.#remote, this.#codecs, this.#runtime, tag, volume, expected, signalOf(options));
+    await withVerbs(({ setTag }) =>
+      setTag(this.#remote, this.#codecs, this.#runtime, tag, volume, expected, signalOf(options)),
+    );
     const replica = this.#log.find(volume);
     if (replica !== undefined) this.#log.addTag(replica, tag);
   }
@@ -276,7 +271,7 @@ export class PageStore {
   /** What a tag of the remote has named, newest first, with the times; empty where there never was one. */
   async tagHistory(tag: string, options: Options = {}): Promise<TagValueEntry[]> {
     this.#check();
-    return tagHistory(this.#remote, this.#codecs, tag, signalOf(options));
+    return withVerbs(({ tagHistory }) => tagHistory(this.#remote, this.#codecs, tag, signalOf(options)));
   }
 
   /**
@@ -287,8 +282,10 @@ export class PageStore {
     this.#check();
     await this.probeWritable();
     const signal = signalOf(options);
-    if (await removeTag(this.#remote, this.#codecs, this.#runtime, tag, options.expected, signal)) return;
-    throw await this.#unknownTag(tag, signal);
+    const removed = await withVerbs(({ removeTag }) =>
+      removeTag(this.#remote, this.#codecs, this.#runtime, tag, options.expected, signal),
+    );
+    if (!removed) throw await this.#unknownTag(tag, signal);
   }
 
   /**
@@ -341,12 +338,12 @@ export class PageStore {
     const signal = signalOf(options);
     const parent = await this.volume(name, signal);
     const context = this.#contexts.get(this.#log.find(parent.id)!)!;
-    const tags = {
-      resolve: (tag: string) => resolveTag(this.#remote, this.#codecs, tag, signal),
-      give: (tag: string, id: VolumeId) =>
-        setTag(this.#remote, this.#codecs, this.#runtime, tag, id, undefined, signal),
-    };
-    const fork = await withVerbs(({ forkVolume }) => forkVolume(context, options, tags));
+    const fork = await withVerbs(({ forkVolume, setTag }) =>
+      forkVolume(context, options, {
+        resolve: (tag) => resolveTag(this.#remote, this.#codecs, tag, signal),
+        give: (tag, id) => setTag(this.#remote, this.#codecs, this.#runtime, tag, id, undefined, signal),
+      }),
+    );
     if (options.tag !== undefined) this.#log.addTag(fork, options.tag);
     this.#contexts.get(fork)?.onStatus();
     return this.#openReplica(await this.#cloneOnce(fork.manifest.volume, signal));
@@ -611,7 +608,7 @@ export class PageStore {
   async #unknownTag(name: string, options: Options): Promise<PagefoldError> {
     let known: string;
     try {
-      const tags = await listTags(this.#remote, this.#codecs, options);
+      const tags = await withVerbs(({ listTags }) => listTags(this.#remote, this.#codecs, options));
       known = tags.length === 0 ? "it has none yet" : `it has: ${tags.map(({ tag }) => tag).join(", ")}`;
     } catch (error) {
       if (!isPagefoldError(error)) throw error;

@@ -24,4 +24,5 @@ export { hydrate } from "../replicate/hydrate.ts";
 export { lsnAt } from "../replicate/lsn-at.ts";
 export { stateOf } from "../replicate/past.ts";
 export { push } from "../replicate/push.ts";
+export { listTags, removeTag, setTag, tagHistory } from "./tag-verbs.ts";
 export { volumeTags } from "./volume-tags.ts";

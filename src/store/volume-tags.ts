@@ -3,7 +3,7 @@ import type { Runtime } from "../base/runtime.ts";
 import type { Codecs } from "../format/codecs.ts";
 import type { VolumeTags } from "../history/delete-volume.ts";
 import type { ObjectStore } from "../remote/object-store.ts";
-import { listTags, removeTag, setTag } from "./tags.ts";
+import { listTags, removeTag, setTag } from "./tag-verbs.ts";
 
 export function volumeTags(
   store: ObjectStore,

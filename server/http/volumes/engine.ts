@@ -10,7 +10,8 @@ import {
 } from "../../../src/history/delete-volume.ts";
 import type { ObjectStore } from "../../../src/remote/object-store.ts";
 import { PageStore } from "../../../src/store/page-store.ts";
-import { removeTag, resolveTag, setTag } from "../../../src/store/tags.ts";
+import { removeTag, setTag } from "../../../src/store/tag-verbs.ts";
+import { resolveTag } from "../../../src/store/tags.ts";
 import { volumeTags } from "../../../src/store/volume-tags.ts";
 import type { ServerContext } from "../context.ts";
 import { HttpError } from "../problem.ts";
