@@ -212,6 +212,8 @@ class Compaction {
       const unknown = garbage;
       garbage = [];
       if (await appendToSeries(remote, floorSeries(volume), value, signalOf(this.#options))) {
+        const replaced = floor?.checkpoints.find((each) => each.lsn === lsn && each.hash !== hash);
+        if (replaced !== undefined) directory.dropCheckpoint(replaced.hash);
         directory.learnCheckpoint(checkpoint);
         directory.learnFloor(next);
         this.#checkpoint = { lsn, hash };

@@ -5,7 +5,9 @@
 import type { Lsn } from "../base/brand.ts";
 import { throwIfAborted } from "../base/errors.ts";
 import { DIGEST_BYTES } from "../format/hash.ts";
-import { PageSet } from "../format/page-set.ts";
+import { PageSet, PageSetBuilder } from "../format/page-set.ts";
+import type { CommitDirectory } from "../volume/commit-directory.ts";
+import type { LoadedCheckpoint } from "../volume/loaded-checkpoint.ts";
 import type { PageTable } from "../volume/page-table.ts";
 import type { ReplicaContext } from "./context.ts";
 import {
@@ -19,6 +21,7 @@ import {
   whereIs,
 } from "./frame-plan.ts";
 import { foundGone, toTell } from "./locate.ts";
+import { wantedPages } from "./supply.ts";
 
 /** Called with the verified pages of one range, whose bytes are good until the promise resolves; the next ranges wait for it. */
 export type BulkSink = (pages: readonly BulkPages[]) => void | Promise<void>;
@@ -118,7 +121,7 @@ export async function bulkRead(
     }
     await Promise.all(inFlight);
   };
-  await readAll(slices(table, pages));
+  await readAll(slices(frames.directory, table, pages));
   while (again.length > 0 && failure === undefined) {
     const rest = again;
     again = [];
@@ -219,8 +222,28 @@ function onlyWanted(all: BulkPages, wanted: PageSet, pageSize: number): BulkPage
   return { lsn: all.lsn, pages: kept, bytes, digests };
 }
 
-/** Cuts the work into lookups of bounded size: parts of a big commit, or many small ones. */
-function* slices(table: PageTable, pages: PageSet): Generator<WantedPages[]> {
+/**
+ * Cuts the work into lookups of bounded size. What the newest checkpoint places comes in page order, as it lies in its segments: else a frame would be
+ * fetched again for every slice of the commits that wrote pages in it.
+ */
+function* slices(directory: CommitDirectory, table: PageTable, pages: PageSet): Generator<WantedPages[]> {
+  const newest = [...directory.checkpoints()]
+    .filter(({ checkpoint }) => checkpoint.segments.length > 0)
+    .reduce<LoadedCheckpoint | undefined>((a, b) => (a === undefined || b.lsn > a.lsn ? b : a), undefined);
+  if (newest === undefined) return yield* slicesByCommit(table, pages);
+  const builder = new PageSetBuilder();
+  for (const page of pages)
+    if (newest.placeOf(page, table.lookup(page) as Lsn) !== undefined) builder.add(page);
+  const placed = builder.build();
+  for (let from = 0; from < placed.size; from += SLICE_PAGES) {
+    const some = placed.size <= SLICE_PAGES ? placed : placed.slice(from, from + SLICE_PAGES);
+    yield wantedPages(table, some);
+  }
+  yield* slicesByCommit(table, pages.subtract(placed));
+}
+
+/** Parts of a big commit, or many small ones. */
+function* slicesByCommit(table: PageTable, pages: PageSet): Generator<WantedPages[]> {
   let slice: WantedPages[] = [];
   let count = 0;
   for (const [value, written] of table.byValue(pages.last ?? 0)) {

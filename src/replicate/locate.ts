@@ -90,7 +90,8 @@ class Placed {
   /** Takes the pages that are placed, and answers the others. */
   take(wanted: readonly WantedPages[]): WantedPages[] {
     const { directory } = this.#context;
-    const loaded = [...directory.checkpoints()];
+    // The newest was put in order last; were pages of one state read by several, frames would be fetched for a page each.
+    const loaded = [...directory.checkpoints()].sort((a, b) => b.lsn - a.lsn);
     if (loaded.length === 0) return [...wanted];
     const rest: WantedPages[] = [];
     for (const { lsn, pages } of wanted) {
