@@ -34,6 +34,7 @@ export type {
 export type { DetachOptions, DetachResult } from "./history/detach.ts";
 export type { DiffOptions, StateDiff } from "./history/diff.ts";
 export type { ForkOptions } from "./history/fork.ts";
+export type { KeptHistory, KeptState } from "./history/kept-history.ts";
 export type { LogOptions } from "./history/log-filter.ts";
 export type { MergeOptions } from "./history/merge.ts";
 export type { PageClassifier } from "./history/move-pages.ts";
@@ -54,6 +55,7 @@ export {
   type QueryFigures,
   type RequestFigures,
 } from "./inspect/fault-log.ts";
+export type { HistoryFigures, StateFigures } from "./inspect/history-figures.ts";
 export {
   type Inspection,
   type InspectOptions,

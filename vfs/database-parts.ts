@@ -7,6 +7,7 @@ import type { SessionCalls, Where } from "./session/protocol.ts";
 export interface InspectCallOptions extends CallOptions {
   readonly cells?: number;
   readonly commits?: number;
+  readonly history?: boolean;
 }
 
 /** What they need of their database. */

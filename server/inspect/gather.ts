@@ -57,7 +57,7 @@ async function ofVolume(options: GatherOptions): Promise<Gathered> {
   try {
     const volume = await pageStore.volume(name, { signal, offline });
     const asked = !offline && (await fetched(options, volume));
-    const figures = await inspectVolume(volume, { ...mapOptions(options), signal });
+    const figures = await inspectVolume(volume, { ...mapOptions(options), history: asked, signal });
     return { figures, query: null, asked };
   } finally {
     // The local directory is let go of before anybody else opens it.
@@ -83,7 +83,7 @@ async function ofQuery(options: GatherOptions, sql: string): Promise<Gathered> {
     await database.script(sql, [], { signal });
     log.end();
     stop();
-    const figures = await database.inspect({ ...mapOptions(options), signal });
+    const figures = await database.inspect({ ...mapOptions(options), history: asked, signal });
     return { figures, query: log.figures() ?? null, asked };
   } finally {
     await database.close();

@@ -4,6 +4,7 @@ import type { Inspection, TableFigures } from "../../src/inspect/inspection.ts";
 import { bytesText } from "../bytes-text.ts";
 import { facts } from "../cli/output.ts";
 import { table } from "../cli/table.ts";
+import { keptText } from "./picture/kept-text.ts";
 import { lagText } from "./picture/lag-text.ts";
 import { shareText, stateWords } from "./picture/words.ts";
 
@@ -32,6 +33,7 @@ function factsOf(inspection: Inspection): Record<string, unknown> {
     pageSize,
     pageCount: residency.pageCount,
     remote: asked ? lagText(lag) : `${lagText(lag)}, as of the last fetch`,
+    ...(inspection.history === null ? {} : { kept: keptText(inspection.history) }),
   };
 }
 

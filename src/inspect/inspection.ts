@@ -7,6 +7,7 @@ import type { Volume } from "../store/volume.ts";
 import type { Snapshot } from "../volume/snapshot.ts";
 import { type CommitFigures, commitFiguresOf } from "./commit-figures.ts";
 import type { QueryFigures } from "./fault-log.ts";
+import { type HistoryFigures, historyFiguresOf } from "./history-figures.ts";
 import { type Residency, residencyOf } from "./residency.ts";
 
 export const INSPECTION_FORMAT = "pagefold-inspection";
@@ -37,6 +38,8 @@ export interface VolumeFigures {
   readonly residency: Residency;
   /** Newest first. */
   readonly commits: readonly CommitFigures[];
+  /** null where it was not asked for. */
+  readonly history: HistoryFigures | null;
 }
 
 /** Which table or index each page belongs to, for a database; the map has the cells of the residency. */
@@ -73,6 +76,8 @@ export interface InspectOptions {
   readonly cells?: number;
   /** How many commits, newest first; default 0, which makes no request. */
   readonly commits?: number;
+  /** Whether to tell what is kept of the log, which asks the remote; default false. */
+  readonly history?: boolean;
   /** The state to show; default: the newest on this side. It stays the caller's. */
   readonly snapshot?: Snapshot;
 }
@@ -81,12 +86,13 @@ export interface InspectOptions {
 export async function inspectVolume(volume: Volume, options: InspectOptions = {}): Promise<VolumeFigures> {
   const { signal, cells, commits: limit = 0 } = options;
   const commits = await commitFiguresOf(volume, { limit, ...(signal === undefined ? {} : { signal }) });
+  const history = options.history === true ? await historyFiguresOf(volume, options) : null;
   const snapshot = options.snapshot ?? volume.snapshot();
   try {
     const { lsn, localCommits, byteLength, pageSize } = snapshot;
     const residency = residencyOf(snapshot, cells === undefined ? {} : { cells });
     const lag = lagOf(volume.status());
-    return { volume: volume.id, pageSize, lsn, localCommits, byteLength, lag, residency, commits };
+    return { volume: volume.id, pageSize, lsn, localCommits, byteLength, lag, residency, commits, history };
   } finally {
     if (options.snapshot === undefined) snapshot.close();
   }

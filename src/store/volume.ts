@@ -13,6 +13,7 @@ import type { CollectOptions, CollectResult } from "../history/collect.ts";
 import type { CompactionResult, CompactOptions } from "../history/compaction-options.ts";
 import type { DetachOptions, DetachResult } from "../history/detach.ts";
 import type { DiffOptions, StateDiff } from "../history/diff.ts";
+import type { KeptHistory } from "../history/kept-history.ts";
 import type { LogOptions } from "../history/log-filter.ts";
 import type { RestoreOptions, RestoreResult } from "../history/restore.ts";
 import type { RetentionPolicy, StoredRetention } from "../history/retention.ts";
@@ -248,6 +249,12 @@ export class Volume {
   retention(options: Options = {}): Promise<StoredRetention> {
     const context = this.#open();
     return withVerbs(({ getRetention }) => getRetention(context, options));
+  }
+
+  /** What is kept of the volume's history now, in figures. One request as a rule, and the newest checkpoint where this side does not have it. */
+  kept(options: Options = {}): Promise<KeptHistory> {
+    const context = this.#open();
+    return withVerbs(({ keptHistory }) => keptHistory(context, options));
   }
 
   /** Makes a policy hold from now on; deletes nothing. @throws `conflict` where somebody else set one at the same time, `invalid` for what is none */

@@ -71,6 +71,11 @@ function inspection(): Inspection {
       ...{ hot: filled(() => 0), dirty: filled(() => 0), unwritten: filled(() => 0) },
       totals: { absent: 100, prefetched: 50, resident: 50, hot: 0, dirty: 0, unwritten: 0 },
     },
+    history: {
+      ...{ floorLsn: 2, floorTime: 1_700_000_000_000, keptBelowCount: 1, keptBelow: [{ lsn: 1, time: 5 }] },
+      ...{ checkpointCount: 1, checkpoints: [{ lsn: 2, time: 6 }] },
+      segments: { count: 3, storedBytes: 3 * 2 ** 20, pages: 300, livePages: 200 },
+    },
     commits: [2, 1].map((lsn) => ({
       ...{
         lsn,

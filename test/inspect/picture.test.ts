@@ -127,6 +127,11 @@ function inspectionOf(name: string): Inspection {
     ...{ asked: true, residency: map, commits: [] },
     lag: { state: "ahead", lsn: 3, remoteLsn: 3, ahead: 1, behind: 0, pendingPush: false },
     query: null,
+    history: {
+      ...{ floorLsn: 2, floorTime: 1_700_000_000_000, keptBelowCount: 1, keptBelow: [{ lsn: 1, time: 5 }] },
+      ...{ checkpointCount: 1, checkpoints: [{ lsn: 2, time: 6 }] },
+      segments: { count: 3, storedBytes: 3 * 2 ** 20, pages: 300, livePages: 200 },
+    },
     tables: { lsn: 3, pagesPerCell: 64, cells: [0, -1], otherPages: 3, tables: [{ name, pages: 97 }] },
   };
 }
@@ -157,6 +162,9 @@ describe("the summary", () => {
     expect(text).toContain("red\\u001b[31m\\nname");
     expect(text).not.toContain("\u001b");
     expect(text).toMatch(/^remote +1 local commit not pushed$/m);
+    expect(text).toMatch(
+      /^kept +every state from LSN 2 on; below that LSN 1; 1 checkpoint; compacted into 3 segments of 3(\.0)? MB$/m,
+    );
     expect(text).toMatch(/^absent +60 +60 % +240 KB$/m);
   });
 });

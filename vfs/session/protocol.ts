@@ -138,7 +138,12 @@ export interface SessionCalls {
   status: Call<object, SessionStatus>;
   /** What is shown of the volume, or of a view of its past; see `src/inspect`. */
   inspect: Call<
-    { readonly cells?: number; readonly commits?: number; readonly view?: number },
+    {
+      readonly cells?: number;
+      readonly commits?: number;
+      readonly history?: boolean;
+      readonly view?: number;
+    },
     VolumeFigures
   >;
   fetch: Call<object, { readonly lsn: number; readonly behind: number }>;

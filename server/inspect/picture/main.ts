@@ -6,6 +6,7 @@ import { commitLog } from "./commit-log.ts";
 import { h } from "./dom.ts";
 import { type Fact, factList } from "./facts.ts";
 import { HeatMap } from "./heat-map.ts";
+import { keptText } from "./kept-text.ts";
 import { lagText } from "./lag-text.ts";
 import { waterfall } from "./waterfall.ts";
 import { countText, plural, shareText, timeText } from "./words.ts";
@@ -26,9 +27,7 @@ function draw(inspection: Inspection, main: HTMLElement): void {
     ...(query === null ? [] : [section("Query", undefined, h("pre", {}, query.label), waterfall(query))]),
     section(
       "Log",
-      commits.length > 0
-        ? `The newest ${plural(commits.length, "commit")} of ${inspection.lag.lsn}.`
-        : undefined,
+      logText(inspection),
       commitLog({ commits, onHighlight: (ranges) => map.highlight(ranges) }),
     ),
   );
@@ -57,6 +56,14 @@ function factsOf({
     ["remote", asked ? lagText(lag) : `${lagText(lag)}, as of the last fetch`],
     ["taken", timeText(about.takenAt)],
   ];
+}
+
+function logText({ commits, lag, history }: Inspection): string | undefined {
+  const newest =
+    commits.length > 0 ? `The newest ${plural(commits.length, "commit")} of ${lag.lsn}.` : undefined;
+  // Documents of before have no such member.
+  if (history === null || history === undefined) return newest;
+  return [newest, `Kept: ${keptText(history)}.`].filter((text) => text !== undefined).join(" ");
 }
 
 function blockText({ residency }: Inspection): string | undefined {
