@@ -94,9 +94,9 @@ export class BandCheck {
       // It reaches below what is kept, or over a commit that was reported.
       if (band === undefined) continue;
       counts.bands++;
+      if (hash.blake3(encodeRollup(band)) === ref.hash) continue;
       const said = bytes === undefined ? undefined : decodeRollup(bytes, bandInterval(header.lsn, i + 1));
-      const agrees = hash.blake3(encodeRollup(band)) === ref.hash || (said !== undefined && same(said, band));
-      if (!agrees) this.#run.report(this.#lies(commit, i, said));
+      if (said === undefined || !same(said, band)) this.#run.report(this.#lies(commit, i, said));
     }
   }
 
