@@ -22,6 +22,7 @@ import { Sweeper, type SweepProgress, type SweptCounts, type SweptKind } from ".
 export const COLLECT_STEPS = [
   "plan",
   "complete",
+  "announce",
   "raise floor",
   "raised",
   "protect",
@@ -43,6 +44,8 @@ export interface CollectOptions {
   readonly onObject?: (object: { readonly key: string; readonly size: number }, kind: SweptKind) => void;
   /** Awaited before each step; what it throws ends the collection there. */
   readonly onStep?: (step: CollectStep) => void | Promise<void>;
+  /** @internal Of a deleted volume: only what forks pin is kept, and nothing above that either. */
+  readonly onlyPins?: boolean;
   /** False: takes no lease. Default: others that want to collect or compact meanwhile are told that it is `busy`. */
   readonly lease?: boolean;
 }
@@ -127,6 +130,7 @@ async function collect(
   });
   const sweep: SweepContext = {
     ...{ context, ...scope, pins: raised.pins, now, sweeper, signal },
+    top: options.onlyPins === true ? raised.plan.floor : undefined,
     onSkipped,
   };
   await sweepVolume(sweep, onStep);
@@ -163,11 +167,15 @@ async function prepare(
   options: Settings & { readonly onSkipped: (why: string) => void },
   onStep: (step: CollectStep) => Promise<void>,
 ): Promise<{ readonly raised: Raised; readonly scope: Scope }> {
-  const { graceMs, bytesPerSecond, onSkipped, dryRun = false } = options;
+  const { graceMs, bytesPerSecond, onSkipped, dryRun = false, onlyPins = false } = options;
   const signal = signalOf(options);
   for (let attempt = 1; ; attempt++) {
     const pace = bytesPerSecond === undefined ? {} : { bytesPerSecond };
-    const raised = await raiseByRetention(context, { ...{ dryRun, onStep, onSkipped }, ...pace, ...signal });
+    const raised = await raiseByRetention(context, {
+      ...{ dryRun, onlyPins, onStep, onSkipped },
+      ...pace,
+      ...signal,
+    });
     await onStep("protect");
     const moment = { now: context.runtime.now(), graceMs, ...signal };
     try {

@@ -2,7 +2,7 @@
  * The first half of a collection: plans what is kept, makes the checkpoints that this takes, and creates the next floor, until there is a floor that keeps
  * everything that anybody pinned. Nothing is deleted here.
  */
-import { LSN_ZERO, type Lsn } from "../base/brand.ts";
+import { LSN_ZERO, type Lsn, type TimeMs } from "../base/brand.ts";
 import { isPagefoldError, PagefoldError } from "../base/errors.ts";
 import { type Floor, type FloorCheckpoint, forkPoint } from "../format/model.ts";
 import type { ReplicaContext } from "../replicate/context.ts";
@@ -11,12 +11,14 @@ import { currentFloor, type NextFloor, raiseFloor } from "./floors.ts";
 import { LogTimes } from "./log-times.ts";
 import { listPins, type Pins } from "./pins.ts";
 import { getRetention, type RetentionRules, retentionRules } from "./retention.ts";
-import { type Pin, planRetention, type RetentionPlan } from "./retention-plan.ts";
+import { type CommitTime, type Pin, planRetention, type RetentionPlan } from "./retention-plan.ts";
 
 type Signal = { readonly signal?: AbortSignal };
 
 export interface RaiseOptions extends Signal {
   readonly dryRun: boolean;
+  /** Whatever the retention says, only what forks pin is kept: the volume is deleted. */
+  readonly onlyPins: boolean;
   readonly bytesPerSecond?: number;
   readonly onStep: (step: "plan" | "complete" | "announce" | "raise floor" | "raised") => Promise<void>;
   readonly onSkipped: (why: string) => void;
@@ -40,6 +42,7 @@ export interface Raised {
 
 /** How often others may come first, or pins turn up, before it is given up. */
 const MOST_ATTEMPTS = 16;
+const PINS_ALONE: RetentionRules = { allMs: 0, periods: [], keep: [] };
 
 /**
  * In two floors: the first keeps what the one before kept, names the checkpoints that were made, and announces the second, which keeps what the retention says
@@ -50,7 +53,7 @@ export async function raiseByRetention(context: ReplicaContext, options: RaiseOp
   const { remote, replica } = context;
   const { volume } = replica.manifest;
   const signal = options.signal === undefined ? {} : { signal: options.signal };
-  const rules = retentionRules((await getRetention(context, signal)).policy);
+  const rules = options.onlyPins ? PINS_ALONE : retentionRules((await getRetention(context, signal)).policy);
   let first: Floor | undefined;
   let bytesWritten = 0;
   const work: Work = {
@@ -71,7 +74,7 @@ export async function raiseByRetention(context: ReplicaContext, options: RaiseOp
       );
     }
     const pins = await listPins(remote, volume, signal);
-    const plan = await planUnder(context, floor, rules, pins, signal);
+    const plan = await planUnder(context, floor, rules, pins, options);
     const done = { before: first, floor, plan, pins, bytesWritten };
     if (options.dryRun || keepsTheSame(floor, plan)) return done;
     const next = await prepare(context, floor, plan, work);
@@ -98,12 +101,12 @@ async function planUnder(
   floor: Floor | undefined,
   rules: RetentionRules,
   pins: Pins,
-  signal: Signal,
+  { onlyPins, signal }: Pick<RaiseOptions, "onlyPins" | "signal">,
 ): Promise<RetentionPlan> {
   const shared = forkPoint(context.replica.manifest);
   // What a fork shares is its parent's to keep, pinned or not.
   const bottom = Math.max(floor?.lsn ?? 0, shared + 1) as Lsn;
-  const times = new LogTimes(context, bottom, signal);
+  const times = new LogTimes(context, bottom, signal === undefined ? {} : { signal });
   return planRetention({
     now: context.runtime.now(),
     rules,
@@ -112,9 +115,15 @@ async function planUnder(
     bottom,
     first: (shared + 1) as Lsn,
     pins: pinsOf(pins),
-    newest: times.newest,
+    newest: onlyPins ? highestPin(pins) : times.newest,
     newestBefore: (time) => times.newestBefore(time),
   });
+}
+
+/** The newest state that a fork shares stands for the newest of all; what made it old is of no matter. */
+function highestPin({ forks }: Pins): CommitTime | undefined {
+  const lsn = Math.max(0, ...forks.map((pin) => pin.lsn)) as Lsn;
+  return lsn === 0 ? undefined : { lsn, time: 0 as TimeMs };
 }
 
 /** What a floor keeps without commits. */
@@ -152,8 +161,8 @@ async function prepare(
     checkpoints.push(checkpoint);
   }
   // Those above are there to open from, and stay named.
-  for (const checkpoint of floor?.checkpoints ?? [])
-    if (checkpoint.lsn > plan.floor) checkpoints.push(checkpoint);
+  const above = work.onlyPins ? [] : (floor?.checkpoints ?? []).filter(({ lsn }) => lsn > plan.floor);
+  checkpoints.push(...above);
   return { lsn: plan.floor, checkpoints };
 }
 

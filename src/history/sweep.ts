@@ -33,6 +33,8 @@ export interface SweepContext {
   readonly context: ReplicaContext;
   /** Commits below it are needed by no floor in force; 0: nothing of the log goes. */
   readonly lowest: Lsn;
+  /** Of a deleted volume: nothing above it is needed either. */
+  readonly top: Lsn | undefined;
   /** The number of the newest floor; 0 where there is none. */
   readonly newestFloor: number;
   readonly protection: Protection;
@@ -86,35 +88,41 @@ export async function sweepVolume(
 async function sweepCheckpoints({
   context,
   lowest,
+  top,
   protection,
   sweeper,
   signal,
 }: SweepContext): Promise<void> {
   const prefix = checkpointsPrefix(context.replica.manifest.volume);
-  const startAfter = `${prefix}${complement(lowest)}~`;
-  for await (const entries of listedPages(context.remote, prefix, { startAfter, ...signal })) {
+  const start = top === undefined ? { startAfter: `${prefix}${complement(lowest)}~` } : {};
+  for await (const entries of listedPages(context.remote, prefix, { ...start, ...signal })) {
     for (const entry of entries) {
       const named = parseCheckpointKey(entry.key);
-      if (named !== undefined && !protection.checkpoints.has(entry.key))
+      if (named !== undefined && isOutside(named.lsn, lowest, top) && !protection.checkpoints.has(entry.key))
         await sweeper.take(entry, "checkpoints");
     }
   }
 }
 
-/** Commits, or rollups stored apart, below the lowest floor. */
+/** Below every floor in force, or above what is needed at all. */
+function isOutside(lsn: number, lowest: Lsn, top: Lsn | undefined): boolean {
+  return lsn < lowest || (top !== undefined && lsn > top);
+}
+
+/** Commits, or rollups stored apart, that no floor in force needs. */
 async function sweepBelow(
-  { context, lowest, sweeper, signal }: SweepContext,
+  { context, lowest, top, sweeper, signal }: SweepContext,
   kind: "commits" | "rollups",
 ): Promise<void> {
-  if (lowest === 0) return;
+  if (lowest === 0 && top === undefined) return;
   const { volume } = context.replica.manifest;
   const isCommit = kind === "commits";
   const prefix = isCommit ? commitsPrefix(volume) : rollupsPrefix(volume);
-  const startAfter = (isCommit ? commitKey : rollupKey)(volume, lowest);
-  for await (const entries of listedPages(context.remote, prefix, { startAfter, ...signal })) {
+  const start = top === undefined ? { startAfter: (isCommit ? commitKey : rollupKey)(volume, lowest) } : {};
+  for await (const entries of listedPages(context.remote, prefix, { ...start, ...signal })) {
     for (const entry of entries) {
       const lsn = isCommit ? lsnOfCommitKey(entry.key) : parseSeriesKey(prefix, entry.key);
-      if (lsn !== undefined && lsn < lowest) await sweeper.take(entry, kind);
+      if (lsn !== undefined && isOutside(lsn, lowest, top)) await sweeper.take(entry, kind);
     }
   }
 }
@@ -137,9 +145,9 @@ async function sweepCompacted(sweep: SweepContext): Promise<void> {
 }
 
 /** Of a commit that is gone or going, and no checkpoint reads from it. */
-function isLooseSegment({ lowest, protection }: SweepContext, { key }: ListEntry): boolean {
+function isLooseSegment({ lowest, top, protection }: SweepContext, { key }: ListEntry): boolean {
   const named = parseSegmentKey(key);
-  if (named === undefined || named.lsn >= lowest) return false;
+  if (named === undefined || !isOutside(named.lsn, lowest, top)) return false;
   return !protection.keeps({ kind: "commit", number: named.lsn, id: named.id });
 }
 

@@ -76,7 +76,18 @@ async function sweepMadeUp(each: number): Promise<number> {
   const pins = { forks: [], restores: [] };
   const onSkipped = (why: string) => expect.fail(why);
   const lowest = (each + 1) as Lsn;
-  const scope = { context, lowest, newestFloor: 1, protection, pins, now: 0, sweeper, signal: {}, onSkipped };
+  const scope = {
+    context,
+    lowest,
+    top: undefined,
+    newestFloor: 1,
+    protection,
+    pins,
+    now: 0,
+    sweeper,
+    signal: {},
+    onSkipped,
+  };
   await sweepVolume(scope, async () => {});
   expect(sweeper.counts).toMatchObject({ commits: each, segments: each });
   expect(sweeper.bytes).toBe(2 * each * 100);
