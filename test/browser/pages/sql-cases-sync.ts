@@ -136,6 +136,15 @@ export function syncCases({ it }: TestApi, run: SqlRun): void {
         );
         await past.close();
         await failure(db.at(17), "not_found");
+        const { objects } = await db.diff(1, 4);
+        equal(
+          objects?.map(({ name, change }) => [name, change]),
+          [["counter", "content"]],
+        );
+        equal(
+          (await db.log({ since: 2, until: 3 })).map((entry) => entry.lsn),
+          [3, 2],
+        );
       }
     }),
   );
