@@ -66,6 +66,43 @@ const outcome = ({ requests: _, bytesFetched: __, ...rest }: VerifyResult) => re
 
 const deep: VerifyOptions = { deep: true, keepGoing: true };
 
+/** That a verification comes to the same however often it is cut off, each time in the hands of somebody else. */
+async function expectResumable(
+  visitor: () => Promise<Volume>,
+  options: VerifyOptions,
+  every = 3,
+): Promise<void> {
+  const once = await (await visitor()).verify(options);
+  const tokens = new Set<string>();
+  await (await visitor()).verify({ ...options, onProgress: ({ token }) => tokens.add(token()) });
+  expect(tokens.size).toBeGreaterThan(3);
+  for (let stop = 1; stop <= tokens.size; stop += every) {
+    let resume: string | undefined;
+    let result: VerifyResult | undefined;
+    for (let runs = 0; result === undefined; runs++) {
+      const controller = new AbortController();
+      let left = stop;
+      let before: string | undefined;
+      const volume = await visitor();
+      // What a run has finished when it is cut off need not be done again: after so many pieces of work.
+      const onProgress = ({ token }: VerifyProgress) => {
+        const now = token();
+        if (before !== undefined && before !== now && --left === 0) controller.abort();
+        before = now;
+      };
+      try {
+        const more = resume === undefined ? {} : { resume };
+        result = await volume.verify({ ...options, ...more, onProgress, signal: controller.signal });
+      } catch (error) {
+        if (!isPagefoldError(error, "aborted")) throw error;
+        resume = error.details.resume as string;
+      }
+      expect(runs).toBeLessThan(3 * tokens.size);
+    }
+    expect(outcome(result), `stopped after ${stop}`).toEqual(outcome(once));
+  }
+}
+
 describe("verification", () => {
   it("of what is whole finds nothing, at any LSN", async () => {
     const { objects, id } = await build();
@@ -219,37 +256,23 @@ describe("verification", () => {
         bad[bad.length - 1]! ^= 1;
         await objects.put(damaged, bad);
       }
-      const once = await (await open(objects, id)).verify(options);
-      let steps = 0;
-      await (await open(objects, id)).verify({ ...options, onProgress: () => steps++ });
-      expect(steps).toBeGreaterThan(5);
-      for (let stop = 1; stop <= steps; stop += 3) {
-        let resume: string | undefined;
-        let result: VerifyResult | undefined;
-        for (let runs = 0; result === undefined; runs++) {
-          const controller = new AbortController();
-          let left = stop;
-          let before: string | undefined;
-          const volume = await open(objects, id);
-          // What a run has finished when it is cut off need not be done again: after so many pieces of work.
-          const onProgress = ({ token }: VerifyProgress) => {
-            const now = token();
-            if (before !== undefined && before !== now && --left === 0) controller.abort();
-            before = now;
-          };
-          try {
-            const more = resume === undefined ? {} : { resume };
-            result = await volume.verify({ ...options, ...more, onProgress, signal: controller.signal });
-          } catch (error) {
-            if (!isPagefoldError(error, "aborted")) throw error;
-            resume = error.details.resume as string;
-          }
-          expect(runs).toBeLessThan(3 * steps);
-        }
-        expect(outcome(result), `stopped after ${stop}`).toEqual(outcome(once));
-      }
+      await expectResumable(() => open(objects, id), options);
       await objects.put(damaged, good);
     }
+  });
+
+  it("invariant 11: so does one that is cut off between batches of commits", async () => {
+    const objects = new MemoryObjectStore();
+    const log = await LongLog.create({
+      ...{ store: objects, codecs, pageCount: 100, pageSize: PAGE, rideAlongBytes: 2000 },
+      checkpointAt: (lsn) => lsn % 128 === 0,
+    });
+    await log.grow(520);
+    await expectResumable(() => open(objects, log.volume), { deep: true }, 2);
+    const { deep: counts } = await (await open(objects, log.volume)).verify({ deep: true });
+    expect(counts).toMatchObject({ states: 520, checkpoints: 4 });
+    // Every band, though some merge commits of several batches.
+    expect(counts!.bands).toBe(260 + 130 + 65 + 32 + 16 + 8 + 4 + 2 + 1);
   });
 
   it("refuses to go on with another verification", async () => {
@@ -464,6 +487,7 @@ describe("what is shared and moved", () => {
     expect(await fresh.verify({ lsn: 6, ...deep })).toMatchObject({ lsn: 6, commits: 0, findingCount: 0 });
     const forked = await (await openStore(world.objects, { runtime: world.runtime })).volume(fork.id);
     expect(await forked.verify(deep)).toMatchObject({ lsn: 5, commits: 1, findingCount: 0 });
+    await expectResumable(() => world.visitor(), { deep: true }, 2);
     // What was superseded, and waits for its grace period, is nobody's.
     const [newest] = await world.keys("floor");
     const n = parseComplement(newest!.slice(-16))!;
