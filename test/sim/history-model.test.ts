@@ -246,7 +246,7 @@ const detach = who.map(
   (n) =>
     new Do(`detach(${n})`, async (world) => {
       const { volume, of } = world.replica(n);
-      if (of === world.lines[0]) return;
+      if (of.parent === undefined || of.states.length - 1 <= of.parent.lsn) return;
       await volume.pull();
       await volume.detach();
     }),
