@@ -8,7 +8,7 @@ import type { WireError } from "../../wire-error.ts";
 import type { Body, PartMessage } from "./parts.ts";
 
 /** In the names of channels and locks: tabs that still run another version of this protocol do not meet. */
-const TAB_PROTOCOL = 1;
+const TAB_PROTOCOL = 2;
 
 export const names = {
   /** Whoever holds it leads. */
