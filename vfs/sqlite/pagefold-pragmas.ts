@@ -63,8 +63,7 @@ const pragmas: Readonly<Record<string, Pragma>> = {
   log: (context, value) => async () => {
     const limit = value === undefined ? 20 : wholeNumber("log", value);
     const entries: Record<string, SqlValue>[] = [];
-    for await (const entry of volumeOf(context).log(optional(context.signal))) {
-      if (entries.length >= limit) break;
+    for await (const entry of volumeOf(context).log({ limit, ...optional(context.signal) })) {
       const { lsn, time, pages, pageCount, bytes, hash } = entry;
       entries.push({ lsn, time: new Date(time).toISOString(), pages, page_count: pageCount, bytes, hash });
     }
