@@ -12,6 +12,7 @@ import { buildState } from "./build-state.ts";
 import { fetchChain } from "./chain-fetch.ts";
 import { confirmBase, lostHistory } from "./confirm.ts";
 import { type LearnedRemote, type ReplicaContext, sourceOf } from "./context.ts";
+import { checkpointsIfAway, type ListedCheckpoint, learnOver, worthGoingOver } from "./far-ahead.ts";
 import { newestFloorOf } from "./floor.ts";
 import { findHead } from "./head.ts";
 import { nextStep, type Verb, type VerbStep } from "./verb-machine.ts";
@@ -152,7 +153,10 @@ async function learn(context: ReplicaContext, options: PullOptions): Promise<Lsn
   const told = options.head !== undefined && options.head >= base.lsn ? options.head : undefined;
   const search = { known: base.lsn, forkPoint: forkPoint(replica.manifest) };
   if (told === undefined) await remote.prime(volume, base.lsn, signalOf(options));
-  const head = told ?? (await findHead(remote, volume, search, options));
+  const [head, listed] = await Promise.all([
+    told ?? findHead(remote, volume, search, options),
+    checkpointsIfAway(context, { head: told, ...signalOf(options) }),
+  ]);
   if (head < base.lsn) {
     context.confirmed = false;
     throw lostHistory(context, head);
@@ -161,7 +165,7 @@ async function learn(context: ReplicaContext, options: PullOptions): Promise<Lsn
     await confirmBase(context, options);
     context.learned = { lsn: head, steps: [] };
   } else if (context.learned?.lsn !== head || stale(context)) {
-    const way = await wayTo(context, head, options);
+    const way = await wayTo(context, head, listed, options);
     context.confirmed = true;
     context.learned = { lsn: head, ...way };
   }
@@ -176,6 +180,7 @@ async function learn(context: ReplicaContext, options: PullOptions): Promise<Lsn
 async function wayTo(
   context: ReplicaContext,
   head: Lsn,
+  listed: readonly ListedCheckpoint[],
   options: PullOptions,
 ): Promise<Omit<LearnedRemote, "lsn">> {
   const { replica, remote, codecs } = context;
@@ -186,6 +191,9 @@ async function wayTo(
   if (base.lsn < Math.max(1, forkPoint(manifest))) {
     return { steps: [], built: await buildState(source, head, { signal, floor: options.floor }) };
   }
+  const over = worthGoingOver(context, head, listed);
+  if (over !== undefined && (await learnOver(context, head, over, signalOf(options))))
+    return { steps: [], built: await buildState(source, head, { signal }) };
   try {
     const known = { store: remote, directory, codecs, signal };
     return { steps: await fetchChain({ ...known, from: base, to: { lsn: head } }) };
