@@ -17,8 +17,7 @@ import { isNamed } from "./push-bundle.ts";
 
 /** Keys of one request. */
 export const DELETE_MAX = 1000;
-/** Of a volume's floors: as many as a collector leaves at least. */
-const FLOORS_KEPT = 10;
+const STAYS = "values of this series stay, so that its newest is found";
 
 type OfVolume = Exclude<ObjectName, NameOf<"tag">>;
 
@@ -97,6 +96,7 @@ async function deleteOf(
   const { access, store, logs, events, verified, checkpoints, kept } = context;
   const needed = await kept.find(volume, signal);
   const free = await access.allows(principal, "admin", volume);
+  let newest: Promise<number> | undefined;
   for (const name of names) {
     if (!free && !(await isOwnLeftover(context, principal, name, signal))) {
       throw new HttpError(
@@ -108,7 +108,12 @@ async function deleteOf(
         },
       );
     }
-    const reason = await reasonToKeep(context, name, needed, signal);
+    const reason = await reasonToKeep(
+      context,
+      name,
+      needed,
+      () => (newest ??= lastFloor(context, volume, signal)),
+    );
     if (reason === undefined) continue;
     throw new HttpError(
       409,
@@ -131,23 +136,27 @@ async function deleteOf(
   if (hasManifest || names.some(({ kind }) => kind === "commit")) logs.forget(volume);
 }
 
-/** Why an object stays; undefined where it may go. @param needed undefined: the volume was deleted */
+/** Why an object stays; undefined where it may go. @param needed undefined: the volume was deleted @param last the number of its newest floor */
 async function reasonToKeep(
   context: ServerContext,
   name: OfVolume,
   needed: Kept | undefined,
-  signal: AbortSignal,
+  last: () => Promise<number>,
 ): Promise<string | undefined> {
-  if (name.kind === "floor") return floorReason(context, name, needed, signal);
-  if (needed === undefined) return undefined;
+  if (needed === undefined) {
+    return name.kind === "floor" && name.n === (await last())
+      ? "it says that the volume was deleted for good, to whoever comes late"
+      : undefined;
+  }
   const { floor, segments } = needed;
   const lowest = floor?.lsn ?? 0;
   switch (name.kind) {
     case "commit":
       return name.lsn < lowest ? undefined : `its log is kept from LSN ${lowest} on`;
+    case "floor":
     case "config":
     case "deleted":
-      return "values of this series stay, so that its newest is found";
+      return STAYS;
     case "lease":
       return (await isThere(context, leaseKey(name.volume, name.n + 1)))
         ? undefined
@@ -170,17 +179,9 @@ async function reasonToKeep(
   }
 }
 
-/** The newest floors stay, so that the newest is found from them; of a volume that was deleted for good, the one that says so. */
-async function floorReason(
-  { origin }: ServerContext,
-  { volume, n }: NameOf<"floor">,
-  needed: Kept | undefined,
-  signal: AbortSignal,
-): Promise<string | undefined> {
-  const newest =
-    needed?.floor?.n ?? (await newestInSeries(origin, floorSeries(volume), 0, { signal }))?.n ?? 0;
-  const stay = needed === undefined ? 1 : FLOORS_KEPT;
-  return n > newest - stay ? `it is among the newest floors, of which ${stay} stay` : undefined;
+/** The number of the newest floor that is there. */
+async function lastFloor({ origin }: ServerContext, volume: VolumeId, signal: AbortSignal): Promise<number> {
+  return (await newestInSeries(origin, floorSeries(volume), 0, { signal }))?.n ?? 0;
 }
 
 async function isThere({ origin }: ServerContext, key: string): Promise<boolean> {

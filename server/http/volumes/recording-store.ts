@@ -14,13 +14,14 @@ export class RecordingStore implements ObjectStore {
   readonly url: string;
   readonly capabilities = { write: false, list: true, conditionalCreate: "no" } as const;
   readonly #store: CachedStore;
+  /** Empty until an answer is there: entries are in the order of the questions, whichever was answered first. */
   readonly #parts = new Map<string, Part[]>();
   /** Bytes of whole objects, where what was read of them tells. */
   readonly #totals = new Map<string, number>();
   readonly #absent = new Set<string>();
   readonly #listings = new Map<
     string,
-    { readonly entries: readonly ListEntry[]; readonly complete: boolean }
+    { readonly entries: readonly ListEntry[]; readonly complete: boolean } | undefined
   >();
 
   constructor(store: CachedStore) {
@@ -29,6 +30,7 @@ export class RecordingStore implements ObjectStore {
   }
 
   async get(key: string, options: GetOptions = {}): Promise<Uint8Array | undefined> {
+    if (!this.#parts.has(key)) this.#parts.set(key, []);
     const bytes = await this.#store.read(key, options.range, options.signal);
     if (bytes === undefined) this.#absent.add(key);
     else {
@@ -43,6 +45,7 @@ export class RecordingStore implements ObjectStore {
 
   async list(prefix: string, options: ListOptions = {}): Promise<ListEntry[]> {
     const { startAfter, limit = 1000 } = options;
+    if (startAfter === undefined && !this.#listings.has(prefix)) this.#listings.set(prefix, undefined);
     const entries = await this.#store.list(prefix, options);
     if (startAfter === undefined) this.#listings.set(prefix, { entries, complete: entries.length < limit });
     return entries;
@@ -64,11 +67,15 @@ export class RecordingStore implements ObjectStore {
    */
   async entries(): Promise<BundleEntry[]> {
     const entries: BundleEntry[] = [];
-    for (const [prefix, listing] of this.#listings) entries.push({ kind: "listing", prefix, ...listing });
-    for (const key of this.#absent) {
-      if (!this.#parts.has(key) && !mustBeFresh(key)) entries.push({ kind: "absent", key });
-    }
+    for (const [prefix, listing] of this.#listings)
+      if (listing !== undefined) entries.push({ kind: "listing", prefix, ...listing });
     for (const [key, parts] of this.#parts) {
+      if (parts.length === 0 && this.#absent.has(key) && !mustBeFresh(key))
+        entries.push({ kind: "absent", key });
+    }
+    for (const [key, unsorted] of this.#parts) {
+      if (unsorted.length === 0) continue;
+      const parts = [...unsorted].sort((a, b) => a.offset - b.offset);
       const total = this.#totals.get(key) ?? (await this.#store.sizeOf(key));
       if (total === undefined) continue;
       for (const { offset, bytes } of parts) entries.push({ kind: "bytes", key, offset, total, bytes });
