@@ -46,11 +46,15 @@ export async function writeCheckpoint(
 ): Promise<(CheckpointName & { readonly bytes: number }) | undefined> {
   const { replica, recorder, codecs } = context;
   const before = replica.directory.floorNumber(replica.manifest.volume);
-  const { bytes, hash } = encodeCheckpoint(buildCheckpoint(context, state, header), codecs.hash);
-  if (options.maxBytes !== undefined && bytes.length > options.maxBytes) {
+  const { maxBytes = Number.POSITIVE_INFINITY } = options;
+  const built = buildCheckpoint(context, state, header);
+  // A fragmented table takes a while to encode: seconds for millions of pages. That it is too large is told before.
+  const encoded = leastBytes(built) > maxBytes ? undefined : encodeCheckpoint(built, codecs.hash);
+  if (encoded === undefined || encoded.bytes.length > maxBytes) {
     recorder.count("checkpoint.too_large");
     return undefined;
   }
+  const { bytes, hash } = encoded;
   const checkpoint = await storeCheckpoint(context, state.lsn, { bytes, hash }, options);
   const floor = await newestFloor(context, options);
   if ((floor?.n ?? 0) !== before && !(await stillProtected(context, checkpoint, floor, options))) {
@@ -59,6 +63,11 @@ export async function writeCheckpoint(
   }
   replica.directory.learnCheckpoint(checkpoint);
   return { lsn: state.lsn, hash, bytes: bytes.length };
+}
+
+/** What the writers of a checkpoint take at least: two bytes for a run of pages, and an LSN and a hash for each. */
+function leastBytes({ writers }: Checkpoint): number {
+  return writers.reduce((sum, { pages }) => sum + Math.min(2 * pages.runCount, pages.last! / 8) + 34, 0);
 }
 
 /** Puts the object, and answers it as readers will see it. */

@@ -3,19 +3,19 @@
  * and counts from the moment that the next floor names it; whoever creates that floor first wins, and what the other wrote is garbage. Commits, pushes and
  * readers go on meanwhile: nothing that they use is changed or deleted here. What a step moves is decided in `compaction-plan.ts`.
  */
-import type { Lsn, SegmentId, TimeMs } from "../base/brand.ts";
+import { LSN_ZERO, type SegmentId } from "../base/brand.ts";
 import { PagefoldError, throwIfAborted } from "../base/errors.ts";
 import { encodeCheckpoint, segmentPages } from "../format/checkpoint-codec.ts";
-import { encodeFloor } from "../format/floor-codec.ts";
+import { StateChecksumSum } from "../format/checksum.ts";
 import { checkpointKey } from "../format/keys.ts";
-import type { Floor } from "../format/model.ts";
+import { type Floor, type FloorCheckpoint, forkPoint } from "../format/model.ts";
 import { PageSet } from "../format/page-set.ts";
-import { appendToSeries } from "../remote/series.ts";
 import { assertWritable } from "../remote/writable.ts";
 import { placedKey } from "../replicate/commit-lookup.ts";
 import { confirmBase } from "../replicate/confirm.ts";
 import type { ReplicaContext } from "../replicate/context.ts";
-import { checkpointUpTo, floorSeries } from "../replicate/floor.ts";
+import { checkpointUpTo } from "../replicate/floor.ts";
+import { checkState } from "../replicate/hydrate.ts";
 import { stateOf } from "../replicate/past.ts";
 import type { RemoteState } from "../volume/remote-state.ts";
 import { type CheckpointName, commitHeaderOf, storeCheckpoint } from "./checkpoint.ts";
@@ -24,6 +24,7 @@ import { deleteGarbage, framePagesOf, fullSegmentPages } from "./compacted-write
 import type { CompactionPoint, CompactionResult, CompactOptions } from "./compaction-options.ts";
 import { type PlanInput, type PlanLimits, pagesToMove, planStep, type StepPlan } from "./compaction-plan.ts";
 import { adoptSegments, type FreshPages, placementUnder, withoutPages } from "./compaction-source.ts";
+import { raiseFloor } from "./floors.ts";
 import { movePages } from "./move-pages.ts";
 import { Pace } from "./pace.ts";
 import type { Placement } from "./placement.ts";
@@ -90,6 +91,9 @@ class Compaction {
   #bytesRead = 0;
   #freshBytes = 0;
   #bytesWritten = 0;
+  /** Of everything that was moved to stay; tells something where that was every page of the state, once. */
+  readonly #sum = new StateChecksumSum();
+  #lost = 0;
 
   constructor(context: ReplicaContext, state: RemoteState, options: CompactOptions) {
     this.#context = context;
@@ -106,7 +110,7 @@ class Compaction {
     if (standing.floor === undefined || this.#state.lsn >= standing.floor.lsn)
       await confirmBase(this.#context, signalOf(this.#options));
     standing = await this.#adopt(standing);
-    for (let lost = 0; ; ) {
+    for (;;) {
       throwIfAborted(this.#options.signal, "a compaction");
       const input = this.#input(standing);
       this.#pagesTotal = Math.max(this.#pagesTotal, this.#pagesMoved + pagesToMove(input, this.#limits));
@@ -116,12 +120,13 @@ class Compaction {
       if (floor !== undefined) {
         standing = { ...standing, floor, adopted: false };
         if (plan === undefined) break;
-      } else if (++lost === MOST_LOST) {
+      } else if (++this.#lost === MOST_LOST) {
         throw this.#outrun();
       } else {
         standing = await this.#adopt(await this.#stand());
       }
     }
+    this.#checkSum();
     this.#checkpoint ??= checkpointUpTo(standing.floor, this.#state.lsn);
     return this.#result(before, standing.placement.figures());
   }
@@ -182,7 +187,10 @@ class Compaction {
     }
     this.#steps++;
     this.#freshBytes += moved.scatteredBytes;
-    if (plan.settled) for (const { id } of moved.segments) this.#settled.add(id);
+    if (plan.settled) {
+      for (const { id } of moved.segments) this.#settled.add(id);
+      this.#sum.addValue(moved.sum);
+    }
     await this.#at("registered");
     return next;
   }
@@ -193,7 +201,7 @@ class Compaction {
     floor: Floor | undefined,
     keys: readonly string[],
   ): Promise<Floor | undefined> {
-    const { replica, codecs, remote, runtime } = this.#context;
+    const { replica, codecs } = this.#context;
     const { directory } = replica;
     const { volume, lsn, time } = { ...this.#state, volume: placement.volume };
     let garbage = keys;
@@ -206,12 +214,13 @@ class Compaction {
       const checkpoint = await storeCheckpoint(this.#context, lsn, encoded, this.#options);
       this.#bytesWritten += bytes.length;
       await this.#at("checkpoint-written");
-      const next = floorWith(volume, floor, { lsn, time, hash }, runtime.now());
-      const value = { n: next.n, bytes: encodeFloor(next, codecs.hash) };
       // From here on it may be there, whatever the answer is.
       const unknown = garbage;
       garbage = [];
-      if (await appendToSeries(remote, floorSeries(volume), value, signalOf(this.#options))) {
+      const checkpoints = withCheckpoint(floor, { lsn, time, hash });
+      const raising = { lsn: floor?.lsn ?? LSN_ZERO, checkpoints };
+      const next = await raiseFloor(this.#context, floor, raising, signalOf(this.#options));
+      if (next !== undefined) {
         const replaced = floor?.checkpoints.find((each) => each.lsn === lsn && each.hash !== hash);
         if (replaced !== undefined) directory.dropCheckpoint(replaced.hash);
         directory.learnCheckpoint(checkpoint);
@@ -226,6 +235,14 @@ class Compaction {
       await deleteGarbage(this.#context, garbage);
       throw error;
     }
+  }
+
+  /** Whoever has rewritten a whole state has proved it, too. @throws `corrupt` */
+  #checkSum(): void {
+    const { all, own } = this.#options;
+    const whole =
+      all === true && this.#lost === 0 && (own === true || forkPoint(this.#context.replica.manifest) === 0);
+    if (whole) checkState(this.#context, this.#state.lsn, this.#sum.value(), this.#state.stateChecksum);
   }
 
   async #at(point: CompactionPoint): Promise<void> {
@@ -271,19 +288,8 @@ function signalOf({ signal }: CompactOptions): { readonly signal?: AbortSignal }
   return signal === undefined ? {} : { signal };
 }
 
-/** The next floor: as the one before, with one checkpoint more, or another of the same LSN. */
-export function floorWith(
-  volume: Floor["volume"],
-  floor: Floor | undefined,
-  checkpoint: Floor["checkpoints"][number],
-  now: TimeMs,
-): Floor {
+/** Rising; of one LSN the new one alone. */
+function withCheckpoint(floor: Floor | undefined, checkpoint: FloorCheckpoint): FloorCheckpoint[] {
   const others = (floor?.checkpoints ?? []).filter(({ lsn }) => lsn !== checkpoint.lsn);
-  return {
-    volume,
-    n: (floor?.n ?? 0) + 1,
-    lsn: floor?.lsn ?? (0 as Lsn),
-    time: Math.max(now, floor?.time ?? 0) as TimeMs,
-    checkpoints: [...others, checkpoint].sort((a, b) => a.lsn - b.lsn),
-  };
+  return [...others, checkpoint].sort((a, b) => a.lsn - b.lsn);
 }

@@ -3,7 +3,7 @@
  * segments are read window by window. Everything is verified against the log as it is read, and what was written must add up to the digests of the
  * old places.
  */
-import type { PageIdx } from "../base/brand.ts";
+import type { PageIdx, StateChecksum } from "../base/brand.ts";
 import { PagefoldError, throwIfAborted } from "../base/errors.ts";
 import { StateChecksumSum, stateChecksumToText } from "../format/checksum.ts";
 import type { PlacedSegment } from "../format/model.ts";
@@ -42,6 +42,8 @@ export interface MovedPages {
   /** Of these, from commits. */
   readonly scatteredBytes: number;
   readonly bytesWritten: number;
+  /** The digests of what was moved, added up. */
+  readonly sum: StateChecksum;
 }
 
 /** Pages of segments that are in memory together, as bytes. */
@@ -72,7 +74,7 @@ export async function movePages(
     await mover.checkDigests(step.sorted);
     return {
       ...{ segments, zeroed: PageSet.unionAll(mover.zeroed), bytesWritten: writer.storedBytes },
-      ...{ bytesRead: mover.bytesRead, scatteredBytes: mover.scatteredBytes },
+      ...{ bytesRead: mover.bytesRead, scatteredBytes: mover.scatteredBytes, sum: writer.sum.value() },
     };
   } catch (error) {
     await writer.discard(error);
