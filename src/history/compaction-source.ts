@@ -24,12 +24,12 @@ const TRIES = 8;
 export async function placementUnder(
   context: ReplicaContext,
   state: RemoteState,
-  options: Signal & { readonly also?: ReadonlySet<Hash>; readonly belowFloor?: boolean | undefined },
+  options: Signal & { readonly also?: ReadonlySet<Hash> },
 ): Promise<{ readonly floor: Floor | undefined; readonly placement: Placement }> {
   const { volume } = context.replica.manifest;
   for (let tries = 0; tries < TRIES; tries++) {
     const floor = await newestFloor(context, options);
-    if (options.belowFloor !== true || floor?.closed) refuseCollected(context, floor, state.lsn);
+    refuseCollected(context, floor, state.lsn);
     // Most pages still stand as they did at the next older one that is kept, or already as they do at the next newer one.
     const near = [checkpointUpTo(floor, state.lsn), floor?.checkpoints.find(({ lsn }) => lsn > state.lsn)];
     const wanted = near.filter((named) => named !== undefined).map((named) => ({ volume, ...named }));

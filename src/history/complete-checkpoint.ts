@@ -24,8 +24,6 @@ export interface CompleteOptions extends MoveSettings {
   readonly number: number;
   /** Checkpoints that the floor in preparation will name, too: their segments serve here as well. Ask for LSNs in rising order. */
   readonly reuse?: Iterable<Hash> | undefined;
-  /** Also of a state that the floor does not keep, as long as it can be read: somebody pinned it before there was that floor. */
-  readonly belowFloor?: boolean | undefined;
 }
 
 export interface CompletedCheckpoint extends FloorCheckpoint {
@@ -47,11 +45,7 @@ export async function completeCheckpointAt(
   const { signal } = options;
   const state = await stateOf(context, lsn, signal === undefined ? {} : { signal });
   const also = new Set(options.reuse ?? []);
-  const { floor, placement } = await placementUnder(context, state, {
-    signal,
-    also,
-    belowFloor: options.belowFloor,
-  });
+  const { floor, placement } = await placementUnder(context, state, { signal, also });
   if ((floor?.n ?? 0) !== options.number) throw overtaken(context, options.number, floor);
   const named = floor?.checkpoints.find((each) => each.lsn === lsn);
   const loaded = named && replica.directory.checkpoint(named.hash);
@@ -81,8 +75,9 @@ export async function completeCheckpointAt(
       bytesWritten += moved.bytesWritten;
     }
     const header = await commitHeaderOf(context, state, { signal });
-    const encoded = encodeCheckpoint(placement.checkpoint(replica.directory, header), codecs.hash);
-    const checkpoint = await storeCheckpoint(context, lsn, encoded, { signal });
+    const made = placement.checkpoint(replica.directory, header);
+    const encoded = encodeCheckpoint(made, codecs.hash);
+    const checkpoint = await storeCheckpoint(context, made, encoded, { signal });
     await options.onStep?.("checkpoint-written");
     // Whoever asks for the next LSN finds it loaded.
     replica.directory.learnCheckpoint(checkpoint);

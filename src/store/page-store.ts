@@ -23,9 +23,11 @@ import { newId, parseVolumeId } from "../format/ids.ts";
 import { checkTagName, manifestKey } from "../format/keys.ts";
 import { DIGEST_ALGORITHM_BLAKE3, decodeManifest, encodeManifest } from "../format/manifest-codec.ts";
 import { forkPoint } from "../format/model.ts";
+import type { CollectOptions, CollectResult } from "../history/collect.ts";
 import type {
   DeleteVolumeOptions,
   DeleteVolumeResult,
+  DeletionContext,
   UndeleteOptions,
   UndeleteResult,
 } from "../history/delete-volume.ts";
@@ -297,14 +299,12 @@ export class PageStore {
   async deleteVolume(volume: VolumeId, options: DeleteVolumeOptions): Promise<DeleteVolumeResult> {
     this.#check();
     await this.probeWritable();
-    const result = await withVerbs(({ deleteVolume, volumeTags }) => {
-      const tags = volumeTags(this.#remote, this.#codecs, this.#runtime, signalOf(options));
-      const context = { store: this.#remote, codecs: this.#codecs, runtime: this.#runtime, tags };
-      return deleteVolume(context, volume, options);
-    });
+    const context = await this.#deletion(options);
+    const result = await withVerbs(({ deleteVolume }) => deleteVolume(context, volume, options));
     const replica = this.#log.find(volume);
     if (replica !== undefined) {
       this.#opened.get(volume)?.markClosed();
+      this.#contexts.get(replica)?.background?.abort();
       this.#volumes.delete(volume);
       this.#opened.delete(volume);
       this.#contexts.delete(replica);
@@ -314,17 +314,40 @@ export class PageStore {
   }
 
   /**
+   * Collects a volume that was deleted (a live one collects itself: `volume.collect`): nothing for as long as the grace period, in which it can be undeleted;
+   * then everything goes that no fork shares.
+   * @throws `not_found` where there is no such volume, `invalid` for one that is not deleted
+   */
+  async collectDeleted(volume: VolumeId, options: CollectOptions = {}): Promise<CollectResult> {
+    this.#check();
+    const { collectDeleted } = await loadVerbs();
+    const parts = { store: this.#remote, codecs: this.#codecs, runtime: this.#runtime };
+    return collectDeleted(parts, volume, options, async (remote, more) => {
+      // Followed for as long as that takes only: it is nobody's volume any more.
+      const store = await PageStore.open({ ...this.#options, remote, local: {} });
+      try {
+        return await (await store.volume(volume, signalOf(options))).collect({ ...more, onlyPins: true });
+      } finally {
+        await store.close();
+      }
+    });
+  }
+
+  /**
    * Puts a deleted volume back, with the tags that nothing else has taken.
    * @throws `not_found` where a collection or a purge has taken it
    */
   async undelete(volume: VolumeId, options: UndeleteOptions = {}): Promise<UndeleteResult> {
     this.#check();
     await this.probeWritable();
-    return withVerbs(({ undeleteVolume, volumeTags }) => {
-      const tags = volumeTags(this.#remote, this.#codecs, this.#runtime, signalOf(options));
-      const context = { store: this.#remote, codecs: this.#codecs, runtime: this.#runtime, tags };
-      return undeleteVolume(context, volume, options);
-    });
+    const context = await this.#deletion(options);
+    return withVerbs(({ undeleteVolume }) => undeleteVolume(context, volume, options));
+  }
+
+  async #deletion(options: Options): Promise<DeletionContext> {
+    const { volumeTags } = await loadVerbs();
+    const tags = volumeTags(this.#remote, this.#codecs, this.#runtime, signalOf(options));
+    return { store: this.#remote, codecs: this.#codecs, runtime: this.#runtime, tags };
   }
 
   /**
