@@ -147,6 +147,30 @@ export function* findFloor(
   return floor;
 }
 
+/** How many floors that were replaced are asked for at once. */
+const OLDER_AT_ONCE = 16;
+
+/**
+ * Names the checkpoints of the floors before one, some at a time; answers the oldest of them. What they kept is there for a grace period more, and whoever
+ * opened it then may never have asked for a floor.
+ */
+export function* findOlderFloors(
+  { directory, codecs }: FramePlanContext,
+  { volume, n: before }: Floor,
+): FetchPlan<Floor | undefined> {
+  const numbers = Array.from({ length: Math.min(OLDER_AT_ONCE, before - 1) }, (_, i) => before - 1 - i);
+  if (numbers.length === 0) return undefined;
+  const answers = yield numbers.map((n) => ({ key: floorKey(volume, n), offset: 0, length: FLOOR_BYTES }));
+  let oldest: Floor | undefined;
+  for (const [i, bytes] of answers.entries()) {
+    // Swept: nobody needs it, nor those before it.
+    if (bytes === undefined) break;
+    oldest = decodeFloor(bytes, codecs.hash, { volume, n: numbers[i]! });
+    for (const { lsn, hash } of oldest.checkpoints) directory.nameCheckpoint({ volume, lsn, hash });
+  }
+  return oldest;
+}
+
 function learnFloor(directory: FramePlanContext["directory"], floor: Floor): void {
   directory.learnFloor(floor);
   for (const { lsn, hash } of floor.checkpoints)

@@ -16,7 +16,7 @@ import {
   sourceInCheckpoint,
   sourceInCommit,
 } from "./commit-lookup.ts";
-import { findFloor, loadCheckpoint } from "./floor.ts";
+import { findFloor, findOlderFloors, loadCheckpoint } from "./floor.ts";
 
 /** Pages to be had of one commit: all of them were written last by `lsn` in the state at hand. */
 export interface WantedPages {
@@ -155,7 +155,7 @@ export function toTell({ directory }: FramePlanContext, gone: unknown, error: un
   return isPagefoldError(error, "corrupt") ? gone : error;
 }
 
-/** Finds pages whose commits were collected: checkpoints that are known by name first, then those of the newest floor. */
+/** Finds pages whose commits were collected: checkpoints that are known by name first, then those of the newest floor and of the ones before. */
 function* loadKept(context: FramePlanContext, gone: readonly WantedPages[], placed: Placed): FetchPlan<void> {
   const { directory } = context;
   const asked = new Set<string>();
@@ -177,12 +177,28 @@ function* loadKept(context: FramePlanContext, gone: readonly WantedPages[], plac
     yield* tryAll();
     if (rest.length === 0) return;
   }
+  // A floor that held when the state was opened may have been replaced, and what it kept be there still.
+  for (const volume of owners) {
+    let floor = directory.floor(volume);
+    for (let round = 0; round < OLDER_ROUNDS && floor !== undefined && floor.lsn > leastOf(rest); round++) {
+      floor = yield* findOlderFloors(context, floor);
+      yield* tryAll();
+      if (rest.length === 0) return;
+    }
+  }
   if (rest.length > 0) throw collected(context, rest);
+}
+
+/** How often older floors are asked for, before a state is taken to be gone. */
+const OLDER_ROUNDS = 4;
+
+function leastOf(wanted: readonly WantedPages[]): number {
+  return Math.min(...wanted.map(({ lsn }) => lsn));
 }
 
 /** The newest first, as most pages of an old state still stand in it, then those closest above who wrote them. */
 function candidates(named: NamedCheckpoint[], rest: readonly WantedPages[]): NamedCheckpoint[] {
-  const least = Math.min(...rest.map(({ lsn }) => lsn));
+  const least = leastOf(rest);
   const usable = named.filter(({ lsn }) => lsn >= least).sort((a, b) => a.lsn - b.lsn);
   const newest = usable.pop();
   return newest === undefined ? usable : [newest, ...usable];
