@@ -145,8 +145,12 @@ class Walk {
 
   /** Claims the overflow chains that begin in claimed pages. */
   async chainsOfClaimed(): Promise<void> {
-    for (let i = 0; i < this.#claimed.length && this.#claims.left > 0; i += PAGES_AT_ONCE) {
-      const some = this.#claimed.slice(i, i + PAGES_AT_ONCE);
+    const counts = new Map<number, number>();
+    for (const { tree } of this.#claimed) counts.set(tree, (counts.get(tree) ?? 0) + 1);
+    // The trees with the fewest first: they cost least to look through, and a few pages are often all that is left.
+    const claimed = [...this.#claimed].sort((a, b) => counts.get(a.tree)! - counts.get(b.tree)!);
+    for (let i = 0; i < claimed.length && this.#claims.left > 0; i += PAGES_AT_ONCE) {
+      const some = claimed.slice(i, i + PAGES_AT_ONCE);
       const trees = new Map(some.map(({ page, tree }) => [page, tree]));
       await this.#each([...trees.keys()], (page, btree) => this.#chains(btree, trees.get(page)!));
     }
