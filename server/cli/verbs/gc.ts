@@ -1,7 +1,8 @@
 import { InvalidArgumentError } from "commander";
 import { isPagefoldError } from "../../../src/base/errors.ts";
+import { parseVolumeId } from "../../../src/format/ids.ts";
 import { parseDuration } from "../../../src/history/duration.ts";
-import type { CollectResult } from "../../../src/index.ts";
+import type { CollectOptions, CollectResult, PageStore } from "../../../src/index.ts";
 import { bytesText } from "../../bytes-text.ts";
 import { type CommonOptions, count, defined, nonEmpty, withStore } from "../options.ts";
 import { facts } from "../output.ts";
@@ -17,7 +18,8 @@ const helpText = `
 Keeps what the volume's retention says (pagefold retention get NAME), what forks
 and restores need, and what readers may have opened within the grace period. So
 what a new retention drops goes with a run after that time, not with the first.
-Running it again finishes one that was cut off.`;
+Running it again finishes one that was cut off. Of a deleted volume, named by its
+id, everything goes once the grace period has passed, but what its forks share.`;
 
 /** `pagefold gc NAME`: deletes what the retention does not keep and nobody needs. */
 export const gcVerb: Verb = (program, run) => {
@@ -35,9 +37,8 @@ export const gcVerb: Verb = (program, run) => {
     .action((name: string, options: GcOptions) =>
       run(options, async (session) => {
         const store = await session.openStore(options);
-        const volume = await store.volume(name, { signal: session.signal });
         const progress = session.progress("gc", "bytes");
-        const collected = await volume.collect({
+        const collected = await collect(store, name, {
           ...defined({ dryRun: options.dryRun, graceMs: options.grace, bytesPerSecond: options.rate }),
           signal: session.signal,
           onProgress: ({ bytes }) => progress.update(bytes),
@@ -46,6 +47,21 @@ export const gcVerb: Verb = (program, run) => {
       }),
     );
 };
+
+/** A volume that cannot be opened any more is named by its id: it may have been deleted. */
+async function collect(store: PageStore, name: string, options: CollectOptions): Promise<CollectResult> {
+  const id = parseVolumeId(name);
+  try {
+    const { signal } = options;
+    const volume = await store.volume(name, signal === undefined ? {} : { signal });
+    return await volume.collect(options);
+  } catch (error) {
+    if (id === undefined || !isPagefoldError(error, "not_found") || error.details.volume !== id) throw error;
+    return store.collectDeleted(id, options).catch((other: unknown) => {
+      throw isPagefoldError(other, "invalid") ? error : other;
+    });
+  }
+}
 
 /** A span of time, as it was typed. */
 export function duration(text: string): string {
@@ -72,7 +88,7 @@ function textOf(result: CollectResult): string {
   const list = (lsns: readonly number[]) => (lsns.length === 0 ? undefined : lsns.join(" "));
   return facts({
     volume,
-    floor: floor.after === 0 ? "none: everything is kept" : floor.after,
+    floor: floor.after === 0 ? "none" : floor.after,
     floorBefore: floor.before === floor.after ? undefined : floor.before,
     kept: kept.length === 0 ? undefined : kept.map(({ lsn, why }) => `${lsn} (${why.join(", ")})`).join(" "),
     dropped: list(dropped),
