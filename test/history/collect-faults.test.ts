@@ -73,9 +73,12 @@ describe("cut off", () => {
       });
       await expect(crash, step).rejects.toThrow(`crash at ${step}`);
       expect(was).toBe(true);
-      await cut.expectReadable([3, 9, 12, 16], `after a crash at "${step}"`);
+      await cut.expectReadable([3, 16], `after a crash at "${step}"`);
       const again = await (await cut.visitor()).collect(now);
-      await cut.expectReadable(stays(again, COMMITS), `after another run, "${step}"`);
+      await cut.expectReadable(
+        [...again.kept.map(({ lsn }) => lsn), COMMITS],
+        `after another run, "${step}"`,
+      );
       const left = await Promise.all(FOLDERS.map(async (folder) => (await cut.keys(folder)).length));
       // A checkpoint that was made before the crash is made again, and its segments are garbage of the next floor.
       if (!["complete", "announce", "raise floor"].includes(step)) expect(left, step).toEqual(expected);
