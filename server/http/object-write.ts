@@ -9,12 +9,11 @@ import { forbidden } from "./access.ts";
 import { readBody, statedLength } from "./body.ts";
 import { storeCommit } from "./commit-store.ts";
 import { bodyLimits, type ServerContext } from "./context.ts";
+import { checkCompaction, mayRaise } from "./history-write.ts";
 import { type NameOf, type ObjectName, parseObjectKey } from "./object-keys.ts";
 import type { Principal } from "./principal.ts";
 import { HttpError, problemResponse } from "./problem.ts";
 import { checkCheckpoint } from "./verify/checkpoint.ts";
-import { checkClosing, checkFloor } from "./verify/floor.ts";
-import { lie } from "./verify/lies.ts";
 import { checkSegment } from "./verify/segment.ts";
 import {
   checkConfig,
@@ -164,7 +163,10 @@ async function store(write: Write, name: ObjectName, bytes: Uint8Array): Promise
       await checkCheckpoint(context, await context.logs.volume(name.volume, signal), name, bytes, signal);
       return create(context, name.key, bytes, signal);
     case "floor":
-      return context.locks.run(name.volume, signal, () => storeFloor(write, name, bytes));
+      return context.locks.run(name.volume, signal, async () => {
+        await mayRaise(context, write.principal, name, bytes, signal);
+        return create(context, name.key, bytes, signal);
+      });
     case "config":
       await context.logs.volume(name.volume, signal);
       checkConfig(context, name, bytes);
@@ -201,41 +203,6 @@ async function store(write: Write, name: ObjectName, bytes: Uint8Array): Promise
   }
 }
 
-/** Whoever may push may compact; what gives up any of what was kept is the owner's. */
-async function storeFloor(
-  { context, principal, request }: Write,
-  name: NameOf<"floor">,
-  bytes: Uint8Array,
-): Promise<Response> {
-  const { signal } = request;
-  const known = await context.logs.find(name.volume, signal);
-  if (known === undefined) {
-    await context.access.check(principal, "admin", name.volume);
-    await checkClosing(context, name, bytes, signal);
-    await checkNext(context, name, signal);
-  } else {
-    const { keepsAll } = await checkFloor(context, known, name, bytes, signal);
-    if (!keepsAll) await context.access.check(principal, "admin", name.volume);
-  }
-  return create(context, name.key, bytes, signal);
-}
-
-/** A compaction begins under the newest floor, or under one that was the newest when it did. @throws 422 */
-async function checkCompaction(
-  { logs }: ServerContext,
-  { volume, id, n }: NameOf<"compacted">,
-  signal: AbortSignal,
-): Promise<void> {
-  const known = await logs.volume(volume, signal);
-  if (n <= (logs.directory(known).floorNumber(volume) ?? 0)) return;
-  const newest = (await logs.floor(known, signal))?.n ?? 0;
-  if (n > newest)
-    throw lie(
-      `segment ${id} of volume ${volume}`,
-      `there is no floor ${n}, under which it was made: the newest is ${newest}`,
-    );
-}
-
 async function storeManifest(
   { context, principal, request }: Write,
   volume: VolumeId,
@@ -244,8 +211,14 @@ async function storeManifest(
   const manifest = checkManifest(context, volume, bytes);
   // A fork shows its ancestors' pages to whoever may read the fork.
   for (const ancestor of sharedVolumes(manifest)) await context.access.check(principal, "read", ancestor);
-  await checkFork(context, manifest, request.signal);
-  return create(context, manifestKey(volume), bytes, request.signal);
+  const { signal } = request;
+  const make = async (): Promise<Response> => {
+    await checkFork(context, manifest, signal);
+    return create(context, manifestKey(volume), bytes, signal);
+  };
+  const [direct] = manifest.ancestors;
+  // Its pin must not be taken away between.
+  return direct === undefined ? make() : context.locks.run(direct.volume, signal, make);
 }
 
 /** A value of a tag is the next one, and its giver may give both the name and the volume away. */

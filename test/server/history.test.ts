@@ -187,6 +187,26 @@ describe("through a server", () => {
     expectSame(await reader.read(0, 1e9), world.states[50]!);
   });
 
+  it("a state that is kept below the floor is forked there, and nothing else is", async () => {
+    const made = await collected();
+    const { world, site } = made;
+    const store = await openStore(site.client(EVERYTHING), { runtime: world.runtime });
+    const volume = await store.volume("docs");
+    await failure(store.fork("docs", { tag: "early", lsn: 5 }), "not_found");
+    const fork = await store.fork("docs", { tag: "kept", lsn: 3 });
+    expectSame(await fork.read(0, 1e9), world.states[3]!);
+    await world.change(fork, world.states[3]!);
+    expect((await fork.push()).lsn).toBe(4);
+    const restored = await volume.restore({ at: 3 });
+    expect(restored.lsn).toBe(21);
+    expectSame(await (await clientOf(made, READER)).read(0, 1e9), world.states[3]!);
+    const answer = await site.call("POST", "/v1/volumes/docs/forks", {
+      headers: EVERYTHING,
+      body: { tag: "another", lsn: 3 },
+    });
+    expect([answer.status, answer.json.lsn]).toEqual([201, 3]);
+  });
+
   it("whoever may read a fork reads what it shares, where the parent's commits were collected", async () => {
     const made = await served();
     const { world, site } = made;

@@ -16,6 +16,7 @@ import {
   SEGMENT_FOOTER_BYTES,
 } from "../../../src/format/segment-codec.ts";
 import type { ServerContext } from "../context.ts";
+import { commitOrKept } from "../kept-commit.ts";
 import { HttpError } from "../problem.ts";
 import { type KnownVolume, signalOf } from "../volume-logs.ts";
 import { checkBands } from "./bands.ts";
@@ -103,15 +104,17 @@ interface Parent extends Pick<CommitHeader, "lsn" | "time" | "checkpoint"> {
 }
 
 async function parentOf(
-  { logs }: ServerContext,
+  context: ServerContext,
   known: KnownVolume,
   lsn: Lsn,
   signal: AbortSignal | undefined,
 ): Promise<Parent> {
   const { manifest, hash } = known;
+  const { logs } = context;
   if (lsn === 1) return { lsn: 0 as Lsn, hash, time: manifest.createdAt, checkpoint: undefined };
   const parent =
-    logs.justCreated(manifest.volume, lsn - 1) ?? (await logs.commitNow(known, (lsn - 1) as Lsn, signal));
+    logs.justCreated(manifest.volume, lsn - 1) ??
+    (await commitOrKept(context, known, (lsn - 1) as Lsn, signal));
   return { ...parent.header, hash: parent.hash };
 }
 

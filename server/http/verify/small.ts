@@ -1,5 +1,6 @@
 /** Checks of the small objects that the object plane takes: manifests, values of series, bands stored apart, head hints, pins. */
-import { LSN_ZERO, type Lsn, type VolumeId } from "../../../src/base/brand.ts";
+import { type Hash, LSN_ZERO, type Lsn, type VolumeId } from "../../../src/base/brand.ts";
+import { isPagefoldError } from "../../../src/base/errors.ts";
 import { ByteReader, equalBytes } from "../../../src/format/bytes.ts";
 import { decodeConfig } from "../../../src/format/config-codec.ts";
 import { decodeDeleted } from "../../../src/format/deleted-codec.ts";
@@ -15,9 +16,10 @@ import { decodeRollup } from "../../../src/format/rollup-codec.ts";
 import { decodeTag } from "../../../src/format/tag-codec.ts";
 import { ancestorsAt } from "../../../src/history/fork.ts";
 import type { ServerContext } from "../context.ts";
+import { commitOrKept } from "../kept-commit.ts";
 import type { NameOf, SeriesKind } from "../object-keys.ts";
 import { HttpError } from "../problem.ts";
-import { signalOf } from "../volume-logs.ts";
+import { type KnownVolume, signalOf } from "../volume-logs.ts";
 import { decoding, lie } from "./lies.ts";
 
 /** @throws 422 */
@@ -52,14 +54,29 @@ export async function checkFork(context: ServerContext, fork: Manifest, signal?:
   if (direct.lsn > (await context.logs.head(parent, signal))) {
     throw lie(what, `volume ${direct.volume} has no commit ${direct.lsn}`);
   }
-  const commit = await context.logs.commitNow(parent, direct.lsn, signal);
-  if (fork.forkHash !== commit.hash)
+  if (fork.forkHash !== (await hashAt(context, what, parent, direct.lsn, signal)))
     throw lie(what, `commit ${direct.lsn} of its parent is another than the one it names`);
   const pin = await context.origin.get(forkKey(direct.volume, fork.volume, direct.lsn), signalOf(signal));
   if (pin === undefined) throw lie(what, "its pin is not there; create that first");
   // Asked anew, after the pin: a deletion of the parent that did not see the pin has taken its manifest away.
   const [still] = await context.origin.list(manifestKey(direct.volume), { limit: 1, ...signalOf(signal) });
   if (still === undefined) throw lie(what, `volume ${direct.volume} was deleted meanwhile`);
+}
+
+/** The hash of a commit, however it is kept. @throws 422 where it is not */
+async function hashAt(
+  context: ServerContext,
+  what: string,
+  known: KnownVolume,
+  lsn: Lsn,
+  signal: AbortSignal | undefined,
+): Promise<Hash> {
+  try {
+    return (await commitOrKept(context, known, lsn, signal)).hash;
+  } catch (error) {
+    if (!isPagefoldError(error, "not_found")) throw error;
+    throw lie(what, `commit ${lsn} of its parent was collected, and nothing keeps its state`);
+  }
 }
 
 /** @throws 422 */

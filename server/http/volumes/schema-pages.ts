@@ -1,9 +1,7 @@
 /** What SQLite reads of a database before anything else: page 1, and the other pages of the table that says what is in it. */
+import { isPagefoldError } from "../../../src/base/errors.ts";
+import { BtreePage, databaseHeader } from "../../../vfs/btree/page.ts";
 
-const MAGIC = "SQLite format 3\0";
-const DATABASE_HEADER_BYTES = 100;
-const INTERIOR_TABLE = 0x05;
-const INTERIOR_HEADER_BYTES = 12;
 /** Larger schemas are read as they are needed. */
 const PAGES_MAX = 64;
 
@@ -18,29 +16,24 @@ export async function readSchema(
 ): Promise<number[]> {
   if (pageCount === 0) return [];
   const first = await read(1);
-  if (String.fromCharCode(...first.subarray(0, MAGIC.length)) !== MAGIC) return [1];
+  const header = databaseHeader(first);
+  if (header === undefined) return [1];
   const done = [1];
-  const waiting = children(first, DATABASE_HEADER_BYTES);
+  const waiting = children(first, 1, header.usable);
   for (let next = waiting.shift(); next !== undefined && done.length < PAGES_MAX; next = waiting.shift()) {
     if (next < 2 || next > pageCount || done.includes(next)) continue;
     done.push(next);
-    waiting.push(...children(await read(next), 0));
+    waiting.push(...children(await read(next), next, header.usable));
   }
   return done;
 }
 
-/** The children of an interior page, in key order; none of any other. A damaged page has whatever children it says. */
-function children(page: Uint8Array, at: number): number[] {
-  const view = new DataView(page.buffer, page.byteOffset, page.byteLength);
-  if (page.length < at + INTERIOR_HEADER_BYTES || view.getUint8(at) !== INTERIOR_TABLE) return [];
-  const cells = Math.min(view.getUint16(at + 3), PAGES_MAX);
-  const found: number[] = [];
-  for (let i = 0; i < cells; i++) {
-    const pointer = at + INTERIOR_HEADER_BYTES + 2 * i;
-    if (pointer + 2 > page.length) return found;
-    const cell = view.getUint16(pointer);
-    if (cell + 4 <= page.length) found.push(view.getUint32(cell));
+/** In key order; none of a leaf. A damaged page has none: whoever opens the database is told. */
+function children(bytes: Uint8Array, page: number, usable: number): number[] {
+  try {
+    return [...new BtreePage(bytes, page, usable).children()];
+  } catch (error) {
+    if (isPagefoldError(error, "corrupt")) return [];
+    throw error;
   }
-  found.push(view.getUint32(at + 8));
-  return found;
 }
