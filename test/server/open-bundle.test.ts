@@ -130,6 +130,7 @@ describe("opening", () => {
     };
     const first = page(5, [900, 300, 1, 4_000_000_000], 100);
     first.set(new TextEncoder().encode("SQLite format 3\0"));
+    new DataView(first.buffer).setUint16(16, 4096);
     const volume = await engine.createVolume({ tag: "database" });
     const bytes = randomBytes(1000 * 4096, 4);
     bytes.set(first);
