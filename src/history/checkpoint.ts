@@ -4,7 +4,7 @@
  */
 import type { Hash, Lsn, SegmentId } from "../base/brand.ts";
 import { PagefoldError } from "../base/errors.ts";
-import { type DecodedCheckpoint, decodeCheckpoint, encodeCheckpoint } from "../format/checkpoint-codec.ts";
+import { type DecodedCheckpoint, encodeCheckpoint } from "../format/checkpoint-codec.ts";
 import { COMMIT_PREFIX_BYTES, commitHeaderLength, decodeCommit } from "../format/commit-codec.ts";
 import { checkpointKey, commitKey } from "../format/keys.ts";
 import type { Checkpoint, Floor } from "../format/model.ts";
@@ -55,7 +55,7 @@ export async function writeCheckpoint(
     return undefined;
   }
   const { bytes, hash } = encoded;
-  const checkpoint = await storeCheckpoint(context, state.lsn, { bytes, hash }, options);
+  const checkpoint = await storeCheckpoint(context, built, encoded, options);
   const floor = await newestFloor(context, options);
   if ((floor?.n ?? 0) !== before && !(await stillProtected(context, checkpoint, floor, options))) {
     recorder.count("checkpoint.overtaken");
@@ -70,18 +70,18 @@ function leastBytes({ writers }: Checkpoint): number {
   return writers.reduce((sum, { pages }) => sum + Math.min(2 * pages.runCount, pages.last! / 8) + 34, 0);
 }
 
-/** Puts the object, and answers it as readers will see it. */
+/** Puts the object, and answers it as readers will see it. @param encoded of the checkpoint */
 export async function storeCheckpoint(
-  { replica, remote, codecs }: ReplicaContext,
-  lsn: Lsn,
+  { remote, codecs }: ReplicaContext,
+  checkpoint: Checkpoint,
   { bytes, hash }: { readonly bytes: Uint8Array; readonly hash: Hash },
   { signal }: Signal,
 ): Promise<DecodedCheckpoint> {
-  const { volume } = replica.manifest;
-  const decoded = decodeCheckpoint(bytes, codecs.hash, { volume, lsn, hash });
+  const commit = decodeCommit(checkpoint.header, codecs.hash);
   const options = signal === undefined ? {} : { signal };
-  await remote.put(checkpointKey(volume, lsn, hash), bytes, { ifAbsent: true, ...options });
-  return decoded;
+  const key = checkpointKey(checkpoint.volume, commit.header.lsn, hash);
+  await remote.put(key, bytes, { ifAbsent: true, ...options });
+  return { ...checkpoint, hash, commit, length: bytes.length };
 }
 
 /** Whether a sweep under this floor leaves the checkpoint, and every segment that it names, alone. */

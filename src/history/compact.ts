@@ -207,11 +207,12 @@ class Compaction {
     let garbage = keys;
     try {
       this.#header ??= await commitHeaderOf(this.#context, this.#state, this.#options);
-      const encoded = encodeCheckpoint(placement.checkpoint(directory, this.#header), codecs.hash);
+      const made = placement.checkpoint(directory, this.#header);
+      const encoded = encodeCheckpoint(made, codecs.hash);
       const { hash, bytes } = encoded;
       // One that names no segment of its own may be another's, too, who may have registered it.
       if (keys.length > 0) garbage = [...keys, checkpointKey(volume, lsn, hash)];
-      const checkpoint = await storeCheckpoint(this.#context, lsn, encoded, this.#options);
+      const checkpoint = await storeCheckpoint(this.#context, made, encoded, this.#options);
       this.#bytesWritten += bytes.length;
       await this.#at("checkpoint-written");
       // From here on it may be there, whatever the answer is.

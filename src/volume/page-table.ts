@@ -85,15 +85,14 @@ export class PageTable {
   /** The pages of each value other than 0, up to `pageCount`. Memory: O(runs). */
   byValue(pageCount: number): Map<number, PageSet> {
     const builders = new Map<number, PageSetBuilder>();
-    for (const run of this.runs(1, Math.min(pageCount, this.#limit))) {
-      if (run.value === 0) continue;
-      let builder = builders.get(run.value);
+    this.#eachRun(Math.min(pageCount, this.#limit), (value, first, last) => {
+      let builder = builders.get(value);
       if (builder === undefined) {
         builder = new PageSetBuilder();
-        builders.set(run.value, builder);
+        builders.set(value, builder);
       }
-      builder.addRun(run.first, run.last);
-    }
+      builder.addRun(first, last);
+    });
     return new Map([...builders].map(([value, builder]) => [value, builder.build()]));
   }
 
@@ -104,6 +103,27 @@ export class PageTable {
       if (run.value !== 0) builder.addRun(run.first, run.last);
     }
     return builder.build();
+  }
+
+  /** As `runs` from page 1 on, value 0 left out, without an object per run: a table may have millions. */
+  #eachRun(last: number, onRun: (value: number, first: number, last: number) => void): void {
+    let value = 0;
+    let start = 1;
+    const turn = (page: number, next: number): void => {
+      if (value !== 0) onRun(value, start, page - 1);
+      value = next;
+      start = page;
+    };
+    for (let first = 1; first <= last; first += CHUNK_PAGES) {
+      const chunk = this.#chunk((first - 1) / CHUNK_PAGES);
+      if (typeof chunk === "number") {
+        if (chunk !== value) turn(first, chunk);
+        continue;
+      }
+      const count = Math.min(CHUNK_PAGES, last - first + 1);
+      for (let i = 0; i < count; i++) if (chunk[i] !== value) turn(first + i, chunk[i]!);
+    }
+    if (value !== 0) onRun(value, start, last);
   }
 
   #chunk(index: number): Chunk {
