@@ -6,7 +6,7 @@ import type { TimeMs } from "../base/brand.ts";
 import { PagefoldError } from "../base/errors.ts";
 import { decodeConfig, encodeConfig, parseSettings, type SettingsObject } from "../format/config-codec.ts";
 import { configKey, configPrefix } from "../format/keys.ts";
-import { appendToSeries, newestInSeries, type Series, seriesHistory } from "../remote/series.ts";
+import { appendToSeries, newestInSeries, type Series } from "../remote/series.ts";
 import type { ReplicaContext } from "../replicate/context.ts";
 
 type Signal = { readonly signal?: AbortSignal };
@@ -30,16 +30,6 @@ function seriesOf({ replica }: ReplicaContext): Series {
 export async function readSettings(context: ReplicaContext, options: Signal = {}): Promise<StoredSettings> {
   const newest = await newestInSeries(context.remote, seriesOf(context), 0, signalOf(options));
   return newest === undefined ? NONE : decode(context, newest.n, newest.bytes);
-}
-
-/** All of them, newest first. */
-export async function* settingsHistory(
-  context: ReplicaContext,
-  options: Signal = {},
-): AsyncGenerator<StoredSettings, void, undefined> {
-  for await (const { n, bytes } of seriesHistory(context.remote, seriesOf(context), signalOf(options))) {
-    yield decode(context, n, bytes);
-  }
 }
 
 /**
