@@ -4,12 +4,13 @@
  */
 import { decodeCheckpoint } from "../../src/format/checkpoint-codec.ts";
 import { decodeFloor } from "../../src/format/floor-codec.ts";
-import { checkpointKey, floorKey } from "../../src/format/keys.ts";
+import { checkpointKey, floorKey, restoresPrefix } from "../../src/format/keys.ts";
 import type { Floor } from "../../src/format/model.ts";
 import { deletedState } from "../../src/history/deleted.ts";
 import { placedKey } from "../../src/replicate/commit-lookup.ts";
+import { placesAllOf } from "../../src/volume/loaded-checkpoint.ts";
 import type { ServerContext } from "./context.ts";
-import type { NameOf, ObjectName } from "./object-keys.ts";
+import { type NameOf, type ObjectName, parseObjectKey } from "./object-keys.ts";
 import type { Principal } from "./principal.ts";
 import { isNamed } from "./push-bundle.ts";
 import type { KnownVolume } from "./volume-logs.ts";
@@ -42,18 +43,58 @@ export async function isOwnLeftover(
   }
 }
 
-/** The fork that a pin was made for came to nothing, or is being deleted for good; and this one might make it, or deletes it. */
+/**
+ * The fork that a pin was made for came to nothing, is being deleted for good, or needs it no more; and this one might make the fork, or administers it. A
+ * right on the parent is not asked for: what the pin keeps is kept for the fork.
+ */
 async function isIdlePin(
-  { access, origin, codecs }: ServerContext,
+  context: ServerContext,
   principal: Principal,
-  { fork }: NameOf<"pin">,
+  pin: NameOf<"pin">,
   signal: AbortSignal,
 ): Promise<boolean> {
-  const owns =
-    principal.may("admin", { volume: fork, tags: [] }) || (await access.adopts(principal, fork, signal));
-  if (!owns) return false;
+  const { access, origin, codecs, logs } = context;
+  const { fork } = pin;
+  const administers = await access.allows(principal, "admin", fork);
+  if (!administers && !(await access.adopts(principal, fork, signal))) return false;
+  const known = await logs.find(fork, signal);
+  if (known !== undefined) return administers && !(await needsPin(context, known, pin, signal));
   const { state } = await deletedState(origin, codecs, fork, { signal });
   return state === "absent" || state === "purging";
+}
+
+/** Whether a fork reads in its ancestors what a pin keeps: at its fork point unless everything was copied, below it for a restore. */
+async function needsPin(
+  context: ServerContext,
+  known: KnownVolume,
+  { lsn: pinned }: NameOf<"pin">,
+  signal: AbortSignal,
+): Promise<boolean> {
+  if (await isIndependent(context, known, signal)) return false;
+  if (pinned === known.forkPoint) return true;
+  const restores = await context.origin.list(restoresPrefix(known.manifest.volume), { signal });
+  for (const { key } of restores) {
+    const name = parseObjectKey(key);
+    if (name?.kind !== "restore" || name.from !== pinned) continue;
+    if (await hasRestored(context, known, name, signal)) return true;
+  }
+  return false;
+}
+
+/** Whether the newest floor of a fork keeps nothing that lies in its ancestors. */
+async function isIndependent(
+  { logs }: ServerContext,
+  known: KnownVolume,
+  signal: AbortSignal,
+): Promise<boolean> {
+  const floor = await logs.floor(known, signal);
+  if (floor === undefined || floor.lsn <= known.forkPoint) return false;
+  for (const { lsn, hash } of floor.checkpoints) {
+    if (lsn > floor.lsn) continue;
+    const loaded = await logs.checkpoint(known, { volume: floor.volume, lsn, hash }, signal);
+    if (loaded === undefined || !placesAllOf(loaded.checkpoint, false)) return false;
+  }
+  return true;
 }
 
 /** Whether the commit that a pin was made for is the restore that needs it. */

@@ -10,6 +10,7 @@ import {
   commitKey,
   configKey,
   floorKey,
+  forkKey,
   leaseKey,
   parseCheckpointKey,
   restorePinKey,
@@ -205,6 +206,34 @@ describe("through a server", () => {
       body: { tag: "another", lsn: 3 },
     });
     expect([answer.status, answer.json.lsn]).toEqual([201, 3]);
+  });
+
+  it("a fork is compacted by itself, and detached, and needs its parent no more", async () => {
+    const made = await served(8);
+    const { world, site, objects } = made;
+    const fork = await world.store.fork(world.volume.id, { tag: "fork", lsn: 6 });
+    const state = await world.change(fork, world.states[6]!);
+    await fork.push();
+    const open = async (headers: Record<string, string>) =>
+      (await openStore(site.client(headers), { runtime: world.runtime })).volume(fork.id);
+    await (await open(WRITER)).compact({ all: true, complete: true });
+    await failure((await open(WRITER)).detach(), "forbidden");
+    await (await open(EVERYTHING)).detach();
+    const id = world.volume.id;
+    // The pin goes with what kept it, by whoever administers the fork alone.
+    const own = bearing({ right: "admin", volume: fork.id }, { right: "read", volume: id });
+    const pin = `/${forkKey(id, fork.id, 6 as Lsn)}`;
+    expect((await site.call("DELETE", pin, { headers: WRITER })).status).toBe(403);
+    const collector = await open(own);
+    await collector.collect();
+    world.runtime.advance(2 * HOUR);
+    await collector.collect();
+    expect(await objects.list(`volumes/${id}/forks/`)).toEqual([]);
+    const store = await openStore(site.client(EVERYTHING));
+    await store.deleteVolume(id, { confirm: id, purge: true });
+    expect((await objects.list(`volumes/${id}/commits/`)).length).toBe(0);
+    expectSame(await (await open(READER)).read(0, 1e9), state);
+    expectSame(await (await (await openStore(objects)).volume(fork.id)).read(0, 1e9), state);
   });
 
   it("whoever may read a fork reads what it shares, where the parent's commits were collected", async () => {
