@@ -3,7 +3,7 @@
  * (`status`). Each finishes an unfinished push first, because its outcome decides what is ahead.
  */
 import { assert } from "../base/assert.ts";
-import type { Lsn, PageCount } from "../base/brand.ts";
+import { LSN_ZERO, type Lsn, type PageCount } from "../base/brand.ts";
 import { isPagefoldError, PagefoldError } from "../base/errors.ts";
 import { forkPoint } from "../format/model.ts";
 import type { ChainStep, RemoteState } from "../volume/remote-state.ts";
@@ -151,7 +151,12 @@ async function learn(context: ReplicaContext, options: PullOptions): Promise<Lsn
   const { volume } = replica.manifest;
   // What the caller was told may be older than where another caller has moved the replica since.
   const told = options.head !== undefined && options.head >= base.lsn ? options.head : undefined;
-  const search = { known: base.lsn, forkPoint: forkPoint(replica.manifest) };
+  const search = {
+    known: base.lsn,
+    forkPoint: forkPoint(replica.manifest),
+    floorLsn: async () =>
+      (await newestFloorOf(sourceOf(context), volume, signalOf(options)))?.lsn ?? LSN_ZERO,
+  };
   if (told === undefined) await remote.prime(volume, base.lsn, signalOf(options));
   const [head, listed] = await Promise.all([
     told ?? findHead(remote, volume, search, options),

@@ -2,7 +2,7 @@
  * The floor and the checkpoints of a volume as readers meet them: as plans, so that a page that was collected from where it lay is found again
  * inside SQLite too, and as requests for verbs. Whatever is learned goes into the volume's directory.
  */
-import type { Hash, Lsn, VolumeId } from "../base/brand.ts";
+import { type Hash, LSN_ZERO, type Lsn, type VolumeId } from "../base/brand.ts";
 import { concatBytes } from "../format/bytes.ts";
 import { decodeCheckpoint } from "../format/checkpoint-codec.ts";
 import type { Codecs } from "../format/codecs.ts";
@@ -11,7 +11,7 @@ import { checkpointKey, floorKey, floorPrefix } from "../format/keys.ts";
 import type { Floor } from "../format/model.ts";
 import { newestByProbing } from "../remote/newest-by-probing.ts";
 import type { ObjectStore } from "../remote/object-store.ts";
-import { newestListed, type Series } from "../remote/series.ts";
+import { newestInSeries, newestListed, type Series } from "../remote/series.ts";
 import type { CommitDirectory, NamedCheckpoint } from "../volume/commit-directory.ts";
 import type { FetchPlan } from "../volume/fetch-plan.ts";
 import type { LoadedCheckpoint } from "../volume/loaded-checkpoint.ts";
@@ -57,6 +57,18 @@ export async function learnListedFloor(
   if (n <= (directory.floorNumber(volume) ?? 0)) return;
   const bytes = await remote.get(floorKey(volume, n), signal === undefined ? {} : { signal });
   if (bytes !== undefined) directory.learnFloor(decodeFloor(bytes, codecs.hash, { volume, n }));
+}
+
+/** The LSN of the newest floor of a volume of which nothing is known yet; 0 where it has none. */
+export async function newestFloorLsn(
+  { remote, codecs }: Omit<FloorSource, "directory">,
+  volume: VolumeId,
+  options: { readonly signal?: AbortSignal } = {},
+): Promise<Lsn> {
+  const newest = await newestInSeries(remote, floorSeries(volume), 0, options);
+  return newest === undefined
+    ? LSN_ZERO
+    : decodeFloor(newest.bytes, codecs.hash, { volume, n: newest.n }).lsn;
 }
 
 /** The newest floor of the volume or of one of its ancestors. */

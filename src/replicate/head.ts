@@ -16,13 +16,15 @@ export interface HeadSearch {
   readonly known: Lsn;
   /** Of a fork: the newest commit while it has none of its own; else 0. */
   readonly forkPoint: Lsn;
+  /** The LSN of the newest floor, or 0; asked for where the store cannot list. */
+  readonly floorLsn?: () => Promise<Lsn>;
 }
 
 /** The LSN of the newest commit; the fork point when there is none of the volume's own. */
 export async function findHead(
   store: ObjectStore,
   volume: VolumeId,
-  { known, forkPoint }: HeadSearch,
+  { known, forkPoint, floorLsn }: HeadSearch,
   options: Signal = {},
 ): Promise<Lsn> {
   if (store.capabilities.list) {
@@ -44,10 +46,15 @@ export async function findHead(
   const hint = await readHint(store, volume, options);
   const least = Math.max(known, forkPoint) as Lsn;
   const has = (lsn: number): Promise<boolean> => exists(store, volume, lsn, options);
-  // The hint is nearly always right: that it is, and that there is nothing behind it, is asked in one round trip.
-  const [found, more] = hint > least ? await Promise.all([has(hint), has(hint + 1)]) : [false, undefined];
-  if (!found) return (await newestByProbing(least, has)) as Lsn;
-  return (more === false ? hint : await newestByProbing(hint + 1, has)) as Lsn;
+  const probe = async (): Promise<number> => {
+    // The hint is nearly always right: that it is, and that there is nothing behind it, is asked in one round trip.
+    const [found, more] = hint > least ? await Promise.all([has(hint), has(hint + 1)]) : [false, false];
+    if (!found) return newestByProbing(least, has);
+    return more ? newestByProbing(hint + 1, has) : hint;
+  };
+  const [head, floor] = await Promise.all([probe(), floorLsn?.() ?? 0]);
+  // Below the floor a log ends where it was collected, or goes on to what a writer who slept created there.
+  return (floor > head ? await newestByProbing(floor, has) : head) as Lsn;
 }
 
 /** Rewrites the hint; best effort, for readers of stores that cannot list. */

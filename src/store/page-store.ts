@@ -45,7 +45,7 @@ import { withRetry } from "../remote/with-retry.ts";
 import type { ReplicaContext } from "../replicate/context.ts";
 import { pull, statusOf } from "../replicate/fetch.ts";
 import { Fetcher } from "../replicate/fetcher.ts";
-import { floorSeries } from "../replicate/floor.ts";
+import { floorSeries, newestFloorLsn } from "../replicate/floor.ts";
 import { findHead } from "../replicate/head.ts";
 import { noReadAhead, ReadAhead } from "../replicate/read-ahead.ts";
 import { CachingSupply } from "../replicate/supply.ts";
@@ -483,9 +483,10 @@ export class PageStore {
 
   async #clone(id: VolumeId, options: Options): Promise<Replica> {
     const list = this.#remote.capabilities.list;
+    const floorLsn = () => newestFloorLsn({ remote: this.#remote, codecs: this.#codecs }, id, options);
     const [bytes, found, floor] = await Promise.all([
       this.#remote.get(manifestKey(id), options),
-      findHead(this.#remote, id, { known: LSN_ZERO, forkPoint: LSN_ZERO }, options),
+      findHead(this.#remote, id, { known: LSN_ZERO, forkPoint: LSN_ZERO, floorLsn }, options),
       list ? newestListed(this.#remote, floorSeries(id), options) : 0,
     ]);
     if (bytes === undefined) {
@@ -499,7 +500,7 @@ export class PageStore {
     }
     const point = followable(bytes, id, this.#codecs);
     // Of a fork whose commits cannot be listed, the search must begin at the fork point.
-    const search = { known: point, forkPoint: point };
+    const search = { known: point, forkPoint: point, floorLsn };
     const head = found > point || list ? found : await findHead(this.#remote, id, search, options);
     let replica = this.#log.find(id);
     // The log proves the manifest: one that came damaged when a clone was begun never got further.
