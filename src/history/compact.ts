@@ -59,6 +59,11 @@ export async function compactVolume(
   context: ReplicaContext,
   options: CompactOptions = {},
 ): Promise<CompactionResult> {
+  for (const name of ["bytesPerSecond", "stepBytes"] as const) {
+    const value = options[name];
+    if (value !== undefined && !(value > 0))
+      throw new PagefoldError("invalid", `${name} is a number of bytes above 0, not ${value}`);
+  }
   await assertWritable(context.remote, context.runtime);
   const signal = options.signal === undefined ? {} : { signal: options.signal };
   const { base } = context.replica.state;

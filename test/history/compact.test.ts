@@ -162,6 +162,8 @@ describe("what a compaction moves", () => {
     const start = runtime.monotonic();
     const { bytesRead, bytesWritten } = await slow.compact({ bytesPerSecond: 10_000 });
     const seconds = (runtime.monotonic() - start) / 1000;
+    await failure(slow.compact({ bytesPerSecond: 0 }), "invalid");
+    await failure(slow.compact({ stepBytes: Number.NaN }), "invalid");
     // The checkpoint, read index and digests are not paced.
     expect(seconds).toBeGreaterThan((0.8 * (bytesRead + bytesWritten)) / 10_000 - 1);
     expect(seconds).toBeGreaterThan(5);
@@ -290,6 +292,27 @@ describe("a compaction that is cut off", () => {
       await expectStates(objects, volume.id, states);
     });
   }
+
+  it("with no answer to its floor: nothing that may count is deleted, and the next goes on from it", async () => {
+    for (const kind of ["fail-after", "fail-before"] as const) {
+      const objects = new MemoryObjectStore();
+      const { volume, states } = await grown(objects, 8);
+      const error = new PagefoldError("forbidden", "not any more");
+      const remote = withFaults(
+        objects,
+        ({ operation, key }) =>
+          operation === "put" && key.includes("/floor/") ? { kind, error } : undefined,
+        { runtime: new SimRuntime(testSeed) },
+      );
+      const unlucky = await (await openStore(remote)).volume(volume.id);
+      await failure(unlucky.compact(), "forbidden");
+      expect(await keysOf(objects, volume, "floor")).toHaveLength(kind === "fail-after" ? 1 : 0);
+      await expectStates(objects, volume.id, states);
+      const again = await (await openStore(objects)).volume(volume.id);
+      expect(await again.compact()).toMatchObject({ steps: kind === "fail-after" ? 0 : 1, segmentsAfter: 1 });
+      await expectStates(objects, volume.id, states);
+    }
+  });
 
   it("by its caller cleans up after itself and keeps the steps that are done", async () => {
     const objects = new MemoryObjectStore();
