@@ -34,8 +34,8 @@ export async function placementUnder(
     const near = [checkpointUpTo(floor, state.lsn), floor?.checkpoints.find(({ lsn }) => lsn > state.lsn)];
     const wanted = near.filter((named) => named !== undefined).map((named) => ({ volume, ...named }));
     const loaded = await Promise.all(wanted.map((named) => fetchCheckpoint(context, named, options)));
-    // Gone: then the floor has moved on.
-    if (loaded.includes(undefined)) continue;
+    // Gone: then the floor has moved on. Those above it only save work, and may be lost.
+    if (loaded.some((each, i) => each === undefined && wanted[i]!.lsn <= (floor?.lsn ?? 0))) continue;
     const sources = reliable(context, floor, state.lsn, options.also);
     return { floor, placement: new Placement(context.replica.directory, state, sources) };
   }

@@ -22,6 +22,9 @@ export class Protection {
   readonly #context: ReplicaContext;
   readonly #signal: Signal;
   readonly #segments = new SegmentNames();
+  /** Of `checkpoints`: those that are not there, and those that need ancestors. */
+  readonly #lost = new Set<string>();
+  readonly #shared = new Set<string>();
   /** Commits whose segments stay, as states that have no checkpoint yet show them. */
   readonly #writers = new Set<number>();
 
@@ -76,12 +79,17 @@ export class Protection {
     const { volume } = this.#context.replica.manifest;
     for (const { lsn, hash } of checkpoints) {
       const key = checkpointKey(volume, lsn, hash);
-      if (this.checkpoints.has(key)) continue;
-      this.checkpoints.add(key);
-      const checkpoint = await this.#load({ lsn, hash, key });
-      if (checkpoint === undefined) throw missing(this.#context, lsn, key);
-      this.#addNames(checkpoint);
-      if (lsn <= floor && !placesAllOf(checkpoint, false)) this.independent = false;
+      if (!this.checkpoints.has(key)) {
+        this.checkpoints.add(key);
+        const checkpoint = await this.#load({ lsn, hash, key });
+        if (checkpoint === undefined) this.#lost.add(key);
+        else this.#addNames(checkpoint);
+        if (checkpoint === undefined || !placesAllOf(checkpoint, false)) this.#shared.add(key);
+      }
+      // Those above are there to open from: what they place, commits and the floor's own have, too.
+      if (lsn > floor) continue;
+      if (this.#lost.has(key)) throw missing(this.#context, lsn, key);
+      if (this.#shared.has(key)) this.independent = false;
     }
   }
 

@@ -162,6 +162,24 @@ describe("a collection", () => {
     await world.expectReadable([world.newest]);
   });
 
+  it("invariant 8: what only saves requests may be lost: checkpoints above the floor, the head hint, rollups", async () => {
+    const world = await longWorld();
+    await world.volume.setRetention({ all: "6h" });
+    await world.volume.collect({ graceMs: 0 });
+    await world.commit(8, 10 * MINUTE);
+    await world.volume.compact();
+    const checkpoints = await world.keys("checkpoints");
+    const [above] = checkpoints;
+    expect(above).toContain(complement(48));
+    expect(checkpoints.length).toBe(2);
+    await world.objects.delete([above!, `volumes/${world.volume.id}/head`, ...(await world.keys("rollups"))]);
+    const result = await (await world.visitor()).collect({ graceMs: 0 });
+    await world.expectReadable(stays(result, 48));
+    expect(await (await world.visitor()).collect({ dryRun: true, graceMs: 0 })).toMatchObject({
+      skipped: [],
+    });
+  });
+
   it("deletes nothing where a checkpoint is missing that says what must stay", async () => {
     const world = await longWorld();
     await world.volume.setRetention(POLICY);
