@@ -218,6 +218,7 @@ describe("verification", () => {
     const frames = findings.filter(({ frame }) => frame !== undefined);
     // Frame 3 was overwritten whole since: no state that is verified has it.
     expect(frames.map(({ frame }) => frame)).toEqual([0, 20, 33]);
+    expect(findings.length, "each thing once, and not that its absence shows").toBe(4);
     expect(findingCount).toBe(findings.length);
   });
 
@@ -269,6 +270,16 @@ describe("verification", () => {
     });
     await log.grow(520);
     await expectResumable(() => open(objects, log.volume), { deep: true }, 2);
+    for (const lsn of [500, 519]) {
+      const key = commitKey(log.volume, lsn as Lsn);
+      const good = (await objects.get(key))!;
+      const bad = good.slice();
+      bad[bad.length - 1]! ^= 1;
+      await objects.put(key, bad);
+      await expectResumable(() => open(objects, log.volume), { keepGoing: true }, 3);
+      expect((await (await open(objects, log.volume)).verify({ keepGoing: true })).findingCount).toBe(1);
+      await objects.put(key, good);
+    }
     const { deep: counts } = await (await open(objects, log.volume)).verify({ deep: true });
     expect(counts).toMatchObject({ states: 520, checkpoints: 4 });
     // Every band, though some merge commits of several batches.

@@ -30,6 +30,7 @@ export async function verifyPages(run: VerifyRun, state: RemoteState): Promise<n
       ...pages,
       slices: 0,
       pages: 0,
+      whole: true,
       fromPages: sumToText(0n as never),
       fromDigests: sumToText(0n as never),
     };
@@ -37,12 +38,12 @@ export async function verifyPages(run: VerifyRun, state: RemoteState): Promise<n
     pages: new StateChecksumSum().addValue(sumFromText(pages.fromPages)),
     digests: new StateChecksumSum().addValue(sumFromText(pages.fromDigests)),
   };
-  const findings = run.findingCount;
-  let done = pages.pages;
+  let { pages: done, whole } = pages;
   let slice = 0;
   for (const wanted of slicesOf(state, written, places)) {
     if (slice++ < pages.slices) continue;
     const before = done;
+    const { reports } = run;
     const count = wanted.reduce((sum, each) => sum + each.pages.size, 0);
     await verifySlice(run, wanted, sums, (more) => {
       done = Math.min(done + more, before + count);
@@ -52,11 +53,12 @@ export async function verifyPages(run: VerifyRun, state: RemoteState): Promise<n
     done = before + count;
     const fromPages = sumToText(sums.pages.value());
     const fromDigests = sumToText(sums.digests.value());
-    const next = { places: places?.checkpoint.hash, slices: slice, pages: done, fromPages, fromDigests };
-    run.advance({ pages: next }, progressOf(run, done, written.size));
+    whole &&= run.reports === reports;
+    const next = { places: places?.checkpoint.hash, slices: slice, pages: done, whole };
+    run.advance({ pages: { ...next, fromPages, fromDigests } }, progressOf(run, done, written.size));
   }
   // Frames that were not had are not in the sums.
-  if (run.findingCount > findings) return written.size;
+  if (!whole) return written.size;
   for (const sum of [sums.pages, sums.digests]) {
     try {
       checkState(run.context, state.lsn, sum.value(), state.stateChecksum);

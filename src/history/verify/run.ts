@@ -71,6 +71,8 @@ export class VerifyRun {
   readonly keepGoing: boolean;
   readonly findings: Finding[] = [];
   findingCount = 0;
+  /** How often something was found to be wrong in this run, be it the same thing. */
+  reports = 0;
   requests = 0;
   bytesFetched = 0;
   readonly #onProgress: RunOptions["onProgress"];
@@ -151,6 +153,7 @@ export class VerifyRun {
   /** Something is wrong: thrown, or noted where the verification is to go on. Failures of another kind are always thrown. */
   report(error: unknown): void {
     if (!this.keepGoing || !isFinding(error)) throw error;
+    this.reports++;
     const { code, message, details } = error;
     const { volume, lsn, segment, frame, page, key } = details;
     const place = Object.entries({ volume, lsn, segment, frame, page, key });

@@ -28,6 +28,8 @@ export interface VerifyToken {
     readonly places: Hash | undefined;
     readonly slices: number;
     readonly pages: number;
+    /** Whether all of them were had: else they do not add up. */
+    readonly whole: boolean;
     readonly fromPages: string;
     readonly fromDigests: string;
   };
@@ -61,7 +63,7 @@ export function freshToken(
   return {
     ...{ version: 1, volume, lsn, hash, deep, sample },
     log: { through: 0, commits: 0, hashes: [], checkpoints: [] },
-    pages: { places: undefined, slices: 0, pages: 0, fromPages: NO_SUM, fromDigests: NO_SUM },
+    pages: { places: undefined, slices: 0, pages: 0, whole: true, fromPages: NO_SUM, fromDigests: NO_SUM },
     states: {
       through: 0,
       counts: { states: 0, bands: 0, lostBands: 0, checkpoints: 0, lostCheckpoints: 0 },
