@@ -203,7 +203,8 @@ async function wayTo(
     const known = { store: remote, directory, codecs, signal };
     return { steps: await fetchChain({ ...known, from: base, to: { lsn: head } }) };
   } catch (error) {
-    if (!isPagefoldError(error, "not_found")) throw error;
+    // Where a commit was collected there may be another one, of a writer who slept: nothing builds on it.
+    if (!isPagefoldError(error, "not_found", "corrupt")) throw error;
     const floor = await newestFloorOf(source, manifest.volume, { signal });
     if (floor === undefined || floor.lsn <= base.lsn) throw error;
     return { steps: [], built: await buildState(source, head, { signal }) };

@@ -64,6 +64,8 @@ export class HistoryWorld {
   readonly replicas: ReplicaOfHistory[] = [];
   readonly snapshots: HeldSnapshot[] = [];
   readonly sleepers: Sleeper[] = [];
+  /** Keeps the next PUT of a key back until it resolves. */
+  readonly #held = new Map<string, Promise<void>>();
   readonly #created = new Map<string, number>();
   readonly #lagMs: number;
   #stamp = 0;
@@ -142,6 +144,18 @@ export class HistoryWorld {
     }
     transaction.commit();
     return content;
+  }
+
+  /** The next PUT of this key sleeps until the answer is called. */
+  holdPut(key: string): () => void {
+    let release = () => {};
+    this.#held.set(
+      key,
+      new Promise((resolve) => {
+        release = resolve;
+      }),
+    );
+    return release;
   }
 
   /** What goes on in the background comes to its end. */
@@ -256,6 +270,9 @@ export class HistoryWorld {
       delete: (keys, options) => objects.delete(keys, options),
       close: () => objects.close(),
       put: async (key, body, options) => {
+        const held = this.#held.get(key);
+        this.#held.delete(key);
+        await held;
         const answer = await objects.put(key, body, options);
         if (answer === "created") this.#created.set(key, runtime.now());
         return answer;
