@@ -92,11 +92,11 @@ describe("golden files of version 1", () => {
     expect(decoded).toMatchObject(await sampleCheckpoint());
     expect(decoded.commit.header).toEqual((await makeGoldenCommit()).header);
     expect(hash.blake3(read("v1-floor.bin"))).toBe(
-      "c1762630412e5b8c13d24c27bdbc4f07c53a23d0a4c97cb26a54416f4b4ae045",
+      "8aa2ba6454d7e2899d19dfb86325d191ede156077e223fb5e461d3c2b0fc159f",
     );
     expect(decodeFloor(read("v1-floor.bin"), hash, { volume, n: sampleFloor.n })).toEqual(sampleFloor);
     expect(hash.blake3(read("v1-config.bin"))).toBe(
-      "f66d7bca3d55170624589890569799c1d5e9f638429e58af77e2ffb51471e4c2",
+      "8155112c0bf458cba5877c014ca17e1532cf4c22a5f3419934ef2dfa5836b428",
     );
     expect(decodeConfig(read("v1-config.bin"), hash, { volume, n: sampleConfig.n })).toEqual(sampleConfig);
   });

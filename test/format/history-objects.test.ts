@@ -115,15 +115,18 @@ describe("floor", () => {
       gaps: fc.array(fc.tuple(fc.integer({ min: 1, max: 2 ** 40 }), fc.maxSafeNat()), { maxLength: 8 }),
       chosen: fc.nat(),
       time: fc.maxSafeNat(),
+      state: fc.constantFrom({}, { raising: true }, { closed: true }),
     })
-    .map(({ n, gaps, chosen, time }): Floor => {
+    .map(({ n, gaps, chosen, time, state }): Floor => {
       let lsn = 0;
       const checkpoints = gaps.map(([gap, when], i) => {
         lsn += gap;
         return { lsn: lsn as Lsn, time: when as TimeMs, hash: someHash(i) };
       });
       const floorLsn = [0 as Lsn, ...checkpoints.map((each) => each.lsn)][chosen % (gaps.length + 1)]!;
-      return { volume, n, lsn: floorLsn, time: time as TimeMs, checkpoints };
+      const floor = { volume, n, lsn: floorLsn, time: time as TimeMs, checkpoints, ...state };
+      // A closed one keeps nothing.
+      return "closed" in state ? { ...floor, lsn: 0 as Lsn, checkpoints: [] } : floor;
     });
 
   it("round-trips", () => {
@@ -218,6 +221,7 @@ describe("self check", () => {
     expect(changed(0, 0)).toContain("corrupt");
     expect(changed(4, 2)).toContain("unsupported_version");
     expect(changed(8, whole[8]! ^ 1)).toContain("its own check");
+    expect(changed(6, 4), "flags, too").toContain("its own check");
     expect(changed(26, 9)).toContain("its own check");
     for (let length = 0; length < 24; length++)
       expect(refused(() => read(whole.subarray(0, length)))).toContain("corrupt");
