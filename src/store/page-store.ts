@@ -11,18 +11,15 @@ import {
   MIN_PAGE_SIZE,
   type VolumeId,
 } from "../base/brand.ts";
-import { Emitter } from "../base/emitter.ts";
 import { isPagefoldError, PagefoldError } from "../base/errors.ts";
 import { noopRecorder, type Recorder } from "../base/recorder.ts";
 import { type Runtime, systemRuntime } from "../base/runtime.ts";
-import { Semaphore } from "../base/semaphore.ts";
 import { type Codecs, loadCodecs } from "../format/codecs.ts";
-import { type FrameDecoder, inlineFrameDecoder } from "../format/frame-decoder.ts";
-import { type FrameEncoder, inlineFrameEncoder } from "../format/frame-encoder.ts";
+import type { FrameDecoder } from "../format/frame-decoder.ts";
+import type { FrameEncoder } from "../format/frame-encoder.ts";
 import { newId, parseVolumeId } from "../format/ids.ts";
 import { checkTagName, manifestKey } from "../format/keys.ts";
-import { DIGEST_ALGORITHM_BLAKE3, decodeManifest, encodeManifest } from "../format/manifest-codec.ts";
-import { forkPoint } from "../format/model.ts";
+import { DIGEST_ALGORITHM_BLAKE3, encodeManifest } from "../format/manifest-codec.ts";
 import type { CollectOptions, CollectResult } from "../history/collect.ts";
 import type {
   DeleteVolumeOptions,
@@ -36,28 +33,22 @@ import type { MergeOptions } from "../history/merge.ts";
 import type { PromoteResult, RebaseOptions, RebaseResult } from "../history/promote.ts";
 import type { BlockFileSystem } from "../local/block-file.ts";
 import { MemoryBlockFileSystem } from "../local/memory-block-file.ts";
-import { PageCache } from "../local/page-cache.ts";
+import type { PageCache } from "../local/page-cache.ts";
 import { BundledStore } from "../remote/bundled-store.ts";
 import type { ObjectStore } from "../remote/object-store.ts";
-import { newestListed } from "../remote/series.ts";
 import { withMetrics } from "../remote/with-metrics.ts";
 import { withRetry } from "../remote/with-retry.ts";
 import type { ReplicaContext } from "../replicate/context.ts";
-import { pull, statusOf } from "../replicate/fetch.ts";
 import { Fetcher } from "../replicate/fetcher.ts";
-import { floorSeries, newestFloorLsn } from "../replicate/floor.ts";
-import { findHead } from "../replicate/head.ts";
-import { noReadAhead, ReadAhead } from "../replicate/read-ahead.ts";
-import { CachingSupply } from "../replicate/supply.ts";
-import { residentPages } from "../volume/cached-pages.ts";
 import type { FetchPlan } from "../volume/fetch-plan.ts";
 import type { Replica } from "../volume/replica.ts";
 import { ReplicaLog } from "../volume/replica-log.ts";
+import { FollowedVolumes, maybeCutOff } from "./followed.ts";
 import { loadVerbs, withVerbs } from "./load-verbs.ts";
 import { defaultSettings, type StoreSettings } from "./settings.ts";
 import type { TagEntry, TagValueEntry } from "./tag-verbs.ts";
 import { resolveTag } from "./tags.ts";
-import { type Options, Volume, type VolumeEvents } from "./volume.ts";
+import type { Options, Volume } from "./volume.ts";
 
 /** Where local state lives; memory by default. */
 export interface LocalOptions {
@@ -94,14 +85,9 @@ export class PageStore {
   readonly #recorder: Recorder;
   readonly #remote: BundledStore;
   readonly #log: ReplicaLog;
-  readonly #caches = new Map<number, Promise<PageCache>>();
-  /** Those of `#caches` that are there already. */
   readonly #openCaches: PageCache[];
-  readonly #volumes = new Map<VolumeId, Promise<Volume>>();
-  /** Those of `#volumes` that are there already. */
-  readonly #opened = new Map<VolumeId, Volume>();
+  readonly #followed: FollowedVolumes;
   #plans: Fetcher | undefined;
-  readonly #clones = new Map<VolumeId, Semaphore>();
   #flushWaits = false;
   #closed = false;
 
@@ -120,6 +106,14 @@ export class PageStore {
     this.#recorder = options.recorder ?? noopRecorder;
     this.#remote = remote;
     this.#log = log;
+    const { encoder, decoder } = options;
+    this.#followed = new FollowedVolumes({
+      ...{ remote, log, codecs, encoder, decoder, openCaches: caches },
+      ...{ runtime: this.#runtime, recorder: this.#recorder, settings: this.settings },
+      files: options.local?.files,
+      flushSoon: () => this.#flushSoon(),
+      durable: () => this.durable(),
+    });
   }
 
   /** Opens the local state; makes no request. */
@@ -183,7 +177,7 @@ export class PageStore {
     await this.#remote.put(manifestKey(volume), manifest, { ifAbsent: true, ...signalOf(options) });
     const replica = this.#log.addVolume(manifest);
     if (options.tag !== undefined) await this.tag(options.tag, volume, { ...signalOf(options) });
-    return this.#openReplica(replica);
+    return this.#followed.open(replica);
   }
 
   /**
@@ -194,7 +188,7 @@ export class PageStore {
   async volume(name: string, options: VolumeOptions = {}): Promise<Volume> {
     this.#check();
     const known = this.#log.find(name);
-    if (known !== undefined && !maybeCutOff(known)) return this.#openReplica(known);
+    if (known !== undefined && !maybeCutOff(known)) return this.#followed.open(known);
     if (options.offline) {
       throw new PagefoldError(
         "not_found",
@@ -206,14 +200,14 @@ export class PageStore {
     }
     const signal = signalOf(options);
     if (known === undefined) await this.#remote.prime(name, LSN_ZERO, signal);
-    return this.#openReplica(await this.#remote.orSingly(() => this.#cloneNamed(name, signal)));
+    return this.#followed.open(await this.#remote.orSingly(() => this.#cloneNamed(name, signal)));
   }
 
   async #cloneNamed(name: string, signal: Options): Promise<Replica> {
     const asId = parseVolumeId(name);
     const id = asId ?? (await resolveTag(this.#remote, this.#codecs, checkTagName(name), signal));
     if (id === undefined) throw await this.#unknownTag(name, signal);
-    const replica = await this.#cloneOnce(id, signal);
+    const replica = await this.#followed.clone(id, signal);
     if (asId === undefined) this.#log.addTag(replica, name);
     return replica;
   }
@@ -222,7 +216,7 @@ export class PageStore {
   opened(name: string): Volume | undefined {
     this.#check();
     const replica = this.#log.find(name);
-    return replica === undefined ? undefined : this.#opened.get(replica.manifest.volume);
+    return replica && this.#followed.opened(replica);
   }
 
   /** Carries out what a snapshot or a transaction must fetch (`fault`), for callers that read synchronously. */
@@ -302,14 +296,7 @@ export class PageStore {
     const context = await this.#deletion(options);
     const result = await withVerbs(({ deleteVolume }) => deleteVolume(context, volume, options));
     const replica = this.#log.find(volume);
-    if (replica !== undefined) {
-      this.#opened.get(volume)?.markClosed();
-      this.#contexts.get(replica)?.background?.abort();
-      this.#volumes.delete(volume);
-      this.#opened.delete(volume);
-      this.#contexts.delete(replica);
-      this.#log.forget(replica);
-    }
+    if (replica !== undefined) this.#followed.forget(replica);
     return result;
   }
 
@@ -360,7 +347,7 @@ export class PageStore {
     if (options.tag !== undefined) checkTagName(options.tag);
     const signal = signalOf(options);
     const parent = await this.volume(name, signal);
-    const context = this.#contexts.get(this.#log.find(parent.id)!)!;
+    const context = this.#contextOf(parent);
     const fork = await withVerbs(({ forkVolume, setTag }) =>
       forkVolume(context, options, {
         resolve: (tag) => resolveTag(this.#remote, this.#codecs, tag, signal),
@@ -368,8 +355,9 @@ export class PageStore {
       }),
     );
     if (options.tag !== undefined) this.#log.addTag(fork, options.tag);
-    this.#contexts.get(fork)?.onStatus();
-    return this.#openReplica(await this.#cloneOnce(fork.manifest.volume, signal));
+    const made = await this.#followed.open(await this.#followed.clone(fork.manifest.volume, signal));
+    this.#contextOf(made).onStatus();
+    return made;
   }
 
   /**
@@ -412,7 +400,7 @@ export class PageStore {
   }
 
   #contextOf({ id }: Volume): ReplicaContext {
-    return this.#contexts.get(this.#log.find(id)!)!;
+    return this.#followed.contextOf(this.#log.find(id)!);
   }
 
   /**
@@ -450,12 +438,8 @@ export class PageStore {
   async close(): Promise<void> {
     if (this.#closed) return;
     this.#closed = true;
-    for (const volume of this.#volumes.values()) (await volume).markClosed();
-    const background = [...this.#contexts.values()].flatMap((context) => context.background ?? []);
-    for (const { abort } of background) abort();
     try {
-      await Promise.all(background.map(({ done }) => done));
-      for (const cache of this.#caches.values()) await (await cache).close();
+      await this.#followed.close();
       await this.#log.close();
       await this.#remote.close();
     } finally {
@@ -466,148 +450,6 @@ export class PageStore {
 
   async [Symbol.asyncDispose](): Promise<void> {
     await this.close();
-  }
-
-  /** Callers that want the same volume at once wait for one another; whoever comes after a success finds it there. */
-  async #cloneOnce(id: VolumeId, options: Options): Promise<Replica> {
-    let turn = this.#clones.get(id);
-    if (turn === undefined) {
-      turn = new Semaphore(1, `cloning volume ${id}`);
-      this.#clones.set(id, turn);
-    }
-    return turn.run(async () => {
-      const replica = this.#log.find(id);
-      return replica === undefined || maybeCutOff(replica) ? this.#clone(id, options) : replica;
-    }, options.signal);
-  }
-
-  async #clone(id: VolumeId, options: Options): Promise<Replica> {
-    const list = this.#remote.capabilities.list;
-    const floorLsn = () => newestFloorLsn({ remote: this.#remote, codecs: this.#codecs }, id, options);
-    const [bytes, found, floor] = await Promise.all([
-      this.#remote.get(manifestKey(id), options),
-      findHead(this.#remote, id, { known: LSN_ZERO, forkPoint: LSN_ZERO, floorLsn }, options),
-      list ? newestListed(this.#remote, floorSeries(id), options) : 0,
-    ]);
-    if (bytes === undefined) {
-      throw new PagefoldError(
-        "not_found",
-        `there is no volume ${id} in ${this.#remote.url}; see \`pagefold tags\` for what there is`,
-        {
-          details: { volume: id },
-        },
-      );
-    }
-    const point = followable(bytes, id, this.#codecs);
-    // Of a fork whose commits cannot be listed, the search must begin at the fork point.
-    const search = { known: point, forkPoint: point, floorLsn };
-    const head = found > point || list ? found : await findHead(this.#remote, id, search, options);
-    let replica = this.#log.find(id);
-    // The log proves the manifest: one that came damaged when a clone was begun never got further.
-    if (replica !== undefined && !equalBytes(replica.manifestBytes, bytes)) {
-      this.#volumes.delete(id);
-      this.#opened.delete(id);
-      this.#contexts.delete(replica);
-      this.#log.forget(replica);
-      replica = undefined;
-    }
-    replica ??= this.#log.addVolume(bytes);
-    await this.#openReplica(replica);
-    await pull(this.#contexts.get(replica)!, { ...options, floor, head: Math.max(head, point) as Lsn });
-    return replica;
-  }
-
-  readonly #contexts = new Map<Replica, ReplicaContext>();
-
-  #openReplica(replica: Replica): Promise<Volume> {
-    const { volume } = replica.manifest;
-    const open = this.#volumes.get(volume);
-    if (open !== undefined) return open;
-    const opening = this.#compose(replica);
-    this.#volumes.set(volume, opening);
-    // A failure is the caller's; the next call tries again.
-    opening.then(
-      (opened) => this.#opened.set(volume, opened),
-      () => this.#volumes.delete(volume),
-    );
-    return opening;
-  }
-
-  async #compose(replica: Replica): Promise<Volume> {
-    const { settings } = this;
-    const runtime = this.#runtime;
-    const recorder = this.#recorder;
-    const codecs = this.#codecs;
-    const remote = this.#remote;
-    const cache = await this.#cache(replica.manifest.pageSize);
-    const fetcher = new Fetcher(remote, recorder, settings.fetcher);
-    const frames = { directory: replica.directory, codecs, storeUrl: remote.url };
-    const events = new Emitter<VolumeEvents>(() => recorder.count("events.listener_failed"));
-    const context: ReplicaContext = {
-      replica,
-      log: this.#log,
-      cache,
-      remote,
-      fetcher,
-      frames,
-      codecs,
-      encoder: this.#options.encoder ?? inlineFrameEncoder(codecs),
-      decoder: this.#options.decoder ?? inlineFrameDecoder(codecs),
-      runtime,
-      recorder,
-      frameBytes: settings.frameBytes,
-      moves: new Semaphore(1, "the volume's push, pull or reset"),
-      writers: new Semaphore(1, "the volume's writer"),
-      learned: undefined,
-      confirmed: false,
-      onCommit: (event) => events.emit("commit", event),
-      onPushed: (commit) =>
-        void withVerbs(async ({ checkpointAfterPush }) =>
-          checkpointAfterPush(context, settings.checkpointEvery, commit),
-        ),
-      onStatus: () => {
-        if (!events.hears("status")) return;
-        events.emit("status", { ...statusOf(context), residentPages: residentPages(cache, replica) });
-      },
-    };
-    this.#contexts.set(replica, context);
-    const supply = new CachingSupply({
-      replica,
-      context: frames,
-      cache,
-      fetcher,
-      prefetch: settings.readAhead === undefined ? noReadAhead : new ReadAhead(settings.readAhead),
-      runtime,
-      recorder,
-      onFault: (event) => events.emit("fault", event),
-    });
-    return new Volume({
-      ...{ context, supply, settings, events },
-      flushSoon: () => this.#flushSoon(),
-      durable: () => this.durable(),
-    });
-  }
-
-  #cache(pageSize: number): Promise<PageCache> {
-    let cache = this.#caches.get(pageSize);
-    if (cache === undefined) {
-      const { memoryBytes, diskBytes } = this.settings;
-      const files = this.#options.local?.files;
-      cache = PageCache.open({
-        pageSize,
-        memoryBytes,
-        diskBytes,
-        ...(files === undefined ? {} : { files }),
-        xxh64: this.#codecs.hash,
-        recorder: this.#recorder,
-      });
-      this.#caches.set(pageSize, cache);
-      cache.then(
-        (open) => this.#openCaches.push(open),
-        () => this.#caches.delete(pageSize),
-      );
-    }
-    return cache;
   }
 
   /** Relaxed commits become durable together, a little later. */
@@ -660,32 +502,6 @@ function giveWay(caches: readonly PageCache[], bytes: number): boolean {
   let freed = 0;
   for (const cache of caches) if (freed < bytes) freed += cache.giveWay(bytes - freed);
   return freed > 0;
-}
-
-function equalBytes(a: Uint8Array, b: Uint8Array): boolean {
-  return a.length === b.length && a.every((byte, i) => byte === b[i]);
-}
-
-/**
- * A replica at LSN 0 that has no name yet: its clone was cut off, or is under way, before the log was learned. It must not pass for an empty
- * volume.
- */
-function maybeCutOff({ state, tags, manifest }: Replica): boolean {
-  if (state.base.lsn < forkPoint(manifest)) return true;
-  return state.base.lsn === 0 && state.commits.length === 0 && state.intent === undefined && tags.size === 0;
-}
-
-/** The fork point of a volume whose manifest proves what it can. @throws `corrupt` */
-function followable(bytes: Uint8Array, id: VolumeId, { hash }: Codecs): Lsn {
-  const manifest = decodeManifest(bytes, { volume: id, hasher: hash });
-  if (manifest.ancestors.length > 0 && manifest.forkHash === undefined) {
-    throw new PagefoldError(
-      "corrupt",
-      `volume ${id} is a fork whose manifest does not name the commit that it starts from; restore the manifest from a copy of the store`,
-      { details: { volume: id } },
-    );
-  }
-  return forkPoint(manifest);
 }
 
 function signalOf(options: Options): Options {
