@@ -1,10 +1,13 @@
 /** Who may write what compaction and collection write: whoever may push may compact, what gives up any of what was kept is the owner's. */
+import { decodeFloor } from "../../src/format/floor-codec.ts";
 import type { ServerContext } from "./context.ts";
+import { volumeToKeep } from "./deleted-volume.ts";
 import type { NameOf } from "./object-keys.ts";
 import type { Principal } from "./principal.ts";
 import { checkClosing, checkFloor } from "./verify/floor.ts";
-import { lie } from "./verify/lies.ts";
+import { decoding, lie } from "./verify/lies.ts";
 import { checkNext } from "./verify/small.ts";
+import type { KnownVolume } from "./volume-logs.ts";
 
 /** That a floor is what it says, and is its sender's to make. Needs the volume's lock. @throws 422, 409, 403 */
 export async function mayRaise(
@@ -14,24 +17,27 @@ export async function mayRaise(
   bytes: Uint8Array,
   signal: AbortSignal,
 ): Promise<void> {
-  const { logs, access } = context;
-  const known = await logs.find(name.volume, signal);
-  if (known === undefined) {
-    await access.check(principal, "admin", name.volume);
-    await checkClosing(context, name, bytes, signal);
+  const { access, codecs, logs } = context;
+  const { volume, n } = name;
+  const what = `floor ${n} of volume ${volume}`;
+  const { closed } = decoding(what, () => decodeFloor(bytes, codecs.hash, { volume, n }));
+  if (closed && (await logs.find(volume, signal)) === undefined) {
+    await access.check(principal, "admin", volume);
+    await checkClosing(context, name, signal);
     return checkNext(context, name, signal);
   }
-  const { keepsAll } = await checkFloor(context, known, name, bytes, signal);
-  if (!keepsAll) await access.check(principal, "admin", name.volume);
+  const known = await volumeToKeep(context, principal, volume, signal);
+  const { right } = await checkFloor(context, known, name, bytes, signal);
+  await access.check(principal, right, volume);
 }
 
 /** A compaction begins under the newest floor, or under one that was the newest when it did. @throws 422 */
 export async function checkCompaction(
   { logs }: ServerContext,
+  known: KnownVolume,
   { volume, id, n }: NameOf<"compacted">,
   signal: AbortSignal,
 ): Promise<void> {
-  const known = await logs.volume(volume, signal);
   if (n <= (logs.directory(known).floorNumber(volume) ?? 0)) return;
   const newest = (await logs.floor(known, signal))?.n ?? 0;
   if (n <= newest) return;

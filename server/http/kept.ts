@@ -6,6 +6,8 @@ import type { Lsn, VolumeId } from "../../src/base/brand.ts";
 import { Lru } from "../../src/base/lru.ts";
 import type { Floor } from "../../src/format/model.ts";
 import { placedKey } from "../../src/replicate/commit-lookup.ts";
+import type { ServerContext } from "./context.ts";
+import { findDeleted } from "./deleted-volume.ts";
 import type { NameOf } from "./object-keys.ts";
 import type { KnownVolume, VolumeLogs } from "./volume-logs.ts";
 
@@ -13,6 +15,8 @@ export interface Kept {
   readonly floor: Floor | undefined;
   /** Keys of segments that its checkpoints name; the lowest LSN of these for each. */
   readonly segments: ReadonlyMap<string, Lsn>;
+  /** The volume was deleted: beside what its floor names nothing is kept. */
+  readonly onlyPins?: boolean;
 }
 
 const NOTHING: Kept = { floor: undefined, segments: new Map() };
@@ -22,18 +26,24 @@ const ANSWERS = 65_536;
 
 export class KeptObjects {
   readonly #logs: VolumeLogs;
+  readonly #parts: Pick<ServerContext, "origin" | "codecs">;
   readonly #floors = new Lru<string, Kept>(SEGMENTS);
   /** A segment that a checkpoint named holds what it held then, whatever later floors name. */
   readonly #lowest = new Lru<string, Lsn>(ANSWERS);
 
-  constructor(logs: VolumeLogs) {
+  constructor({ logs, origin, codecs }: Pick<ServerContext, "logs" | "origin" | "codecs">) {
     this.#logs = logs;
+    this.#parts = { origin, codecs };
   }
 
-  /** As of now; undefined where there is no such volume: then nothing of it is kept. */
+  /** As of now; undefined where nothing of a volume is kept: there is none, or it is being deleted for good. */
   async find(volume: VolumeId, signal?: AbortSignal): Promise<Kept | undefined> {
-    const known = await this.#logs.find(volume, signal);
-    return known === undefined ? undefined : this.of(known, signal);
+    const live = await this.#logs.find(volume, signal);
+    const known = live ?? (await findDeleted(this.#parts, volume, signal));
+    if (known === undefined) return undefined;
+    const kept = await this.of(known, signal);
+    if (kept.floor?.closed === true) return undefined;
+    return live === undefined ? { ...kept, onlyPins: true } : kept;
   }
 
   /** As of the newest floor. */

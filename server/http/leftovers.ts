@@ -55,10 +55,12 @@ async function isIdlePin(
 ): Promise<boolean> {
   const { access, origin, codecs, logs } = context;
   const { fork } = pin;
-  const administers = await access.allows(principal, "admin", fork);
-  if (!administers && !(await access.adopts(principal, fork, signal))) return false;
   const known = await logs.find(fork, signal);
-  if (known !== undefined) return administers && !(await needsPin(context, known, pin, signal));
+  // Only a restore pins something else than the fork point, and that is a writer's.
+  const right = known !== undefined && pin.lsn !== known.forkPoint ? "write" : "admin";
+  const owns = await access.allows(principal, right, fork);
+  if (known !== undefined) return owns && !(await needsPin(context, known, pin, signal));
+  if (!owns && !(await access.adopts(principal, fork, signal))) return false;
   const { state } = await deletedState(origin, codecs, fork, { signal });
   return state === "absent" || state === "purging";
 }

@@ -148,11 +148,11 @@ async function reasonToKeep(
       ? "it says that the volume was deleted for good, to whoever comes late"
       : undefined;
   }
-  const { floor, segments } = needed;
+  const { floor, segments, onlyPins = false } = needed;
   const lowest = floor?.lsn ?? 0;
   switch (name.kind) {
     case "commit":
-      return name.lsn < lowest ? undefined : `its log is kept from LSN ${lowest} on`;
+      return onlyPins || name.lsn < lowest ? undefined : `its log is kept from LSN ${lowest} on`;
     case "floor":
     case "config":
     case "deleted":
@@ -170,7 +170,7 @@ async function reasonToKeep(
     case "compacted":
     case "segment":
       if (segments.has(name.key)) return `a checkpoint that floor ${floor!.n} names reads from it`;
-      if (name.kind === "compacted" || name.lsn < lowest) return undefined;
+      if (name.kind === "compacted" || onlyPins || name.lsn < lowest) return undefined;
       return (await isNamed(context, name.volume, name.lsn, name.key))
         ? `commit ${name.lsn} names it`
         : undefined;

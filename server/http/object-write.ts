@@ -9,6 +9,7 @@ import { forbidden } from "./access.ts";
 import { readBody, statedLength } from "./body.ts";
 import { storeCommit } from "./commit-store.ts";
 import { bodyLimits, type ServerContext } from "./context.ts";
+import { volumeToKeep } from "./deleted-volume.ts";
 import { checkCompaction, mayRaise } from "./history-write.ts";
 import { type NameOf, type ObjectName, parseObjectKey } from "./object-keys.ts";
 import type { Principal } from "./principal.ts";
@@ -29,6 +30,7 @@ import {
   checkTagValue,
   sharedVolumes,
 } from "./verify/small.ts";
+import type { KnownVolume } from "./volume-logs.ts";
 
 /** Of as many checkpoints as a floor may name: 48 bytes each at most. */
 const FLOOR_BYTES_MOST = 1024 + 48 * LIMITS.floorCheckpoints;
@@ -86,7 +88,8 @@ async function checkRight(context: ServerContext, principal: Principal, name: Ob
   const { access } = context;
   if (name.kind === "tag") return access.checkTag(principal, "admin", name.tag);
   // Whoever may read a volume may fork it; making a volume is its future owner's.
-  if (name.kind === "pin") return access.check(principal, "read", name.volume);
+  // What a floor takes depends on what it says.
+  if (name.kind === "pin" || name.kind === "floor") return access.check(principal, "read", name.volume);
   // What a deletion, or a retention, takes away is the owner's.
   if (name.kind === "deleted" || name.kind === "config") return access.check(principal, "admin", name.volume);
   if (name.kind !== "manifest") return access.check(principal, "write", name.volume);
@@ -157,11 +160,17 @@ async function store(write: Write, name: ObjectName, bytes: Uint8Array): Promise
     case "segment":
       return (await storeSegment(context, name, bytes, signal)) === "created" ? created() : exists(name.key);
     case "compacted":
-      await checkCompaction(context, name, signal);
-      return (await storeSegment(context, name, bytes, signal)) === "created" ? created() : exists(name.key);
-    case "checkpoint":
-      await checkCheckpoint(context, await context.logs.volume(name.volume, signal), name, bytes, signal);
-      return create(context, name.key, bytes, signal);
+    case "checkpoint": {
+      const known = await volumeToKeep(context, write.principal, name.volume, signal);
+      if (name.kind === "checkpoint") {
+        await checkCheckpoint(context, known, name, bytes, signal);
+        return create(context, name.key, bytes, signal);
+      }
+      await checkCompaction(context, known, name, signal);
+      return (await storeSegment(context, name, bytes, signal, known)) === "created"
+        ? created()
+        : exists(name.key);
+    }
     case "floor":
       return context.locks.run(name.volume, signal, async () => {
         await mayRaise(context, write.principal, name, bytes, signal);
@@ -260,8 +269,9 @@ export async function storeSegment(
   name: NameOf<"segment"> | NameOf<"compacted">,
   bytes: Uint8Array,
   signal: AbortSignal,
+  of?: KnownVolume,
 ): Promise<"created" | "exists"> {
-  const known = await context.logs.volume(name.volume, signal);
+  const known = of ?? (await context.logs.volume(name.volume, signal));
   const { volume, id } = name;
   const lsn = name.kind === "segment" ? name.lsn : undefined;
   const ref = await checkSegment(context, bytes, { volume, lsn, id }, known.manifest);

@@ -148,7 +148,7 @@ async function openContext(options: ServerOptions): Promise<ServerContext & { cl
     uploads: new Purse(settings.uploadBytes),
     verified: new VerifiedSegments(),
     checkpoints: new CheckedCheckpoints(),
-    kept: new KeptObjects(logs),
+    kept: new KeptObjects({ logs, origin, codecs }),
     ...(options.onError === undefined ? {} : { onError: options.onError }),
     // Found out once: the answer is kept with the store that was asked.
     writable: () => assertWritable(origin, runtime),

@@ -388,7 +388,7 @@ describe("what is put", () => {
 describe("a push in one request", () => {
   const raised = (volume: VolumeId, n: number, lsn: number) => {
     const checkpoints = [{ lsn: lsn as Lsn, time: 5 as never, hash: "ab".repeat(32) as never }];
-    const floor = { volume, n, closed: false, lsn: lsn as Lsn, time: 5 as never, checkpoints };
+    const floor = { volume, n, lsn: lsn as Lsn, time: 5 as never, checkpoints };
     return encodeFloor(floor, codecs.hash);
   };
 
@@ -480,7 +480,31 @@ describe("what is deleted", () => {
       checkpoints: [],
     };
     const answer = await site.put(floorKey(id, open.n), encodeFloor(open, codecs.hash), EVERYTHING);
-    expect([answer.status, answer.json.detail]).toEqual([422, expect.stringMatching(/was deleted/)]);
+    expect([answer.status, answer.json.code]).toEqual([404, "not_found"]);
+  });
+
+  it("a deleted volume is collected for what its forks do not need, and what they do stays", async () => {
+    const made = await served(8);
+    const { world, site, objects } = made;
+    const id = world.volume.id;
+    const fork = await world.store.fork(id, { tag: "fork", lsn: 6 });
+    const store = await openStore(site.client(EVERYTHING), { runtime: world.runtime });
+    await store.deleteVolume(id, { confirm: id });
+    const kept = (await world.keys("commits")).length;
+    for (let round = 0; round < 3; round++) {
+      world.runtime.advance(2 * HOUR);
+      await store.collectDeleted(id);
+    }
+    expect((await world.keys("commits")).length).toBeLessThan(kept);
+    const floor = await floorOf(made);
+    expect(floor.checkpoints.map(({ lsn }) => lsn)).toEqual([6]);
+    for (const { lsn, hash } of floor.checkpoints) {
+      const key = `/${checkpointKey(id, lsn, hash)}`;
+      expect((await site.call("DELETE", key, { headers: EVERYTHING })).status).toBe(409);
+    }
+    const reader = await (await openStore(site.client(READER))).volume(fork.id);
+    expectSame(await reader.read(0, 1e9), world.states[6]!);
+    expect((await objects.list(`volumes/${id}/manifest`)).length).toBe(0);
   });
 
   it("what another compaction overtook, by whoever may push", async () => {

@@ -9,6 +9,7 @@ import type { Floor, FloorCheckpoint } from "../../../src/format/model.ts";
 import { lastDeletion } from "../../../src/history/deleted.ts";
 import type { ServerContext } from "../context.ts";
 import { type NameOf, parseObjectKey } from "../object-keys.ts";
+import type { Right } from "../principal.ts";
 import { HttpError } from "../problem.ts";
 import { type KnownVolume, signalOf } from "../volume-logs.ts";
 import { type CheckedCheckpoint, checkCheckpoint } from "./checkpoint.ts";
@@ -16,8 +17,11 @@ import { decoding, lie } from "./lies.ts";
 
 export interface CheckedFloor {
   readonly floor: Floor;
-  /** Whether nothing may be collected because of it that might not before: then whoever may push may create it. */
-  readonly keepsAll: boolean;
+  /**
+   * What its sender must be allowed to: "admin" where anything may be collected because of it that might not before, "write" where not, "read" where it
+   * only takes back that the one before was about to be raised, which whoever pins something does.
+   */
+  readonly right: Right;
 }
 
 /** Pins of one listing. */
@@ -35,6 +39,8 @@ export async function checkFloor(
   const floor = decoding(what, () => decodeFloor(bytes, context.codecs.hash, { volume, n }));
   if (floor.closed) throw lie(what, "it closes the log, and the volume was not deleted");
   const before = await context.logs.floor(known, signal);
+  if (before?.closed === true)
+    throw lie(what, `floor ${before.n} has closed the log: the volume was deleted for good`);
   const newest = before?.n ?? 0;
   if (n > newest + 1) {
     throw new HttpError(409, "conflict", `${what} has to wait: the newest is ${newest}`, {
@@ -42,7 +48,7 @@ export async function checkFloor(
     });
   }
   // One that exists: creating it says so.
-  if (n <= newest) return { floor, keepsAll: true };
+  if (n <= newest) return { floor, right: "write" };
   const lowest = before?.lsn ?? 0;
   if (floor.lsn < lowest)
     throw lie(what, `it is at LSN ${floor.lsn}, below ${lowest}, where the newest is: a floor never falls`);
@@ -51,24 +57,24 @@ export async function checkFloor(
   if (floor.lsn > head) throw lie(what, `there is no commit ${floor.lsn}`);
   for (const named of floor.checkpoints) await checkNamed(context, known, what, floor, named, signal);
   await checkForks(context, known, what, { floor, before }, signal);
-  return { floor, keepsAll: keepsAll(floor, before) };
+  return { floor, right: takesBack(floor, before) ? "read" : keepsAll(floor, before) ? "write" : "admin" };
 }
 
-/** The last floor of a volume that is being deleted for good. @throws 422 */
+/** A closed floor ends a volume that is being deleted for good. @throws 422 */
 export async function checkClosing(
   { origin, codecs }: ServerContext,
   { volume, n }: NameOf<"floor">,
-  bytes: Uint8Array,
   signal: AbortSignal,
 ): Promise<void> {
-  const what = `floor ${n} of volume ${volume}`;
-  const floor = decoding(what, () => decodeFloor(bytes, codecs.hash, { volume, n }));
   const last = await lastDeletion(origin, codecs, volume, signalOf(signal));
-  if (!floor.closed || (last !== undefined && last.act !== "purging"))
-    throw lie(
-      what,
-      "the volume was deleted; the only floor that may follow closes its log when it is purged",
-    );
+  if (last !== undefined && last.act !== "purging")
+    throw lie(`floor ${n} of volume ${volume}`, "it closes the log of a volume that can be undeleted");
+}
+
+function takesBack(floor: Floor, before: Floor | undefined): boolean {
+  if (before?.raising !== true || floor.raising === true) return false;
+  if (floor.lsn !== before.lsn || floor.checkpoints.length !== before.checkpoints.length) return false;
+  return floor.checkpoints.every(({ hash }, i) => hash === before.checkpoints[i]!.hash);
 }
 
 function keepsAll(floor: Floor, before: Floor | undefined): boolean {
