@@ -2,7 +2,7 @@
  * A writer who slept creates a commit at an LSN that was collected. He is told that he has diverged; what he created stays until a collection finds it,
  * and must not stand in anybody's way (invariants 4 and 9).
  */
-import { beforeEach, expect, it } from "vitest";
+import { beforeEach, describe, expect, it } from "vitest";
 import type { Lsn } from "../../src/base/brand.ts";
 import { loadCodecs } from "../../src/format/codecs.ts";
 import { commitKey } from "../../src/format/keys.ts";
@@ -14,66 +14,70 @@ const codecs = await loadCodecs();
 
 let world: HistoryWorld;
 let writer: ReplicaOfHistory;
-/** Stands on LSN 2, where the others have gone on to 5. */
+/** Stands on the LSN before, where the others have gone on to 5. */
 let stale: ReplicaOfHistory;
 /** Stands on LSN 5 and has read nothing of it. */
 let reader: ReplicaOfHistory;
 
-/** Commit 3 wrote page 3, and nobody since; everything below LSN 5 is collected, and a commit of the sleeper is at LSN 3. */
-beforeEach(async () => {
+const PAGES_BY_LSN = [[], [0, 1, 2, 3, 4, 5], [0], [3], [4], [2]];
+
+/** Commits 3 and 4 wrote pages that nobody wrote since; everything below LSN 5 is collected, and a commit of the sleeper is at `lsn`. */
+async function begin(lsn: number): Promise<void> {
   world = await HistoryWorld.create({ seed: testSeed, lagMs: 0, replicas: 1 }, codecs);
   writer = world.replica(0);
   await writer.volume.setRetention({ all: 0 });
-  await world.commit(writer, [0, 1, 2, 3, 4, 5]);
-  await world.commit(writer, [0]);
+  for (let n = 1; n < lsn; n++) await world.commit(writer, PAGES_BY_LSN[n]!);
   stale = await world.addReplica(writer.of);
   const sleeper = await world.addReplica(writer.of);
-  const release = world.holdPut(commitKey(writer.of.id, 3 as Lsn));
-  await world.change(sleeper.volume, writer.of.states[2]!, [0, 1, 2, 3, 4]);
+  const key = commitKey(writer.of.id, lsn as Lsn);
+  const release = world.holdPut(key);
+  await world.change(sleeper.volume, writer.of.states[lsn - 1]!, [0, 1, 2, 3, 4]);
   const late = sleeper.volume.push();
   late.catch(() => {});
   await world.settle();
-  await world.commit(writer, [3]);
-  await world.commit(writer, [1]);
-  await world.commit(writer, [2]);
+  for (let n = lsn; n <= 5; n++) await world.commit(writer, PAGES_BY_LSN[n]!);
   reader = await world.addReplica(writer.of);
   await writer.volume.collect({ lease: false });
   world.runtime.advance(2 * GRACE);
   await writer.volume.collect({ lease: false });
   release();
   await expect(late).rejects.toMatchObject({ code: "diverged" });
-  expect(await world.objects.get(commitKey(writer.of.id, 3 as Lsn)), "the late commit").toBeDefined();
+  expect(await world.objects.get(key), "the late commit").toBeDefined();
   await sleeper.volume.reset();
   expect((await sleeper.volume.pull()).to).toBe(5);
   expectBytes(await sleeper.volume.read(0, 1e9), writer.of.states[5]!, "whoever created it");
-});
+}
 
-it("a replica on an older commit moves past it", async () => {
-  expect((await stale.volume.pull()).to).toBe(5);
-  expectBytes(await stale.volume.read(0, 1e9), writer.of.states[5]!, "after the pull");
-});
+describe.each([{ lsn: 3 }, { lsn: 4 }])("a late commit at LSN $lsn of 5", ({ lsn }) => {
+  beforeEach(() => begin(lsn));
 
-it("a reader who wants what the commit of that LSN wrote finds it where it is kept", async () => {
-  expectBytes(
-    await reader.volume.read(0, 1e9),
-    writer.of.states[5]!,
-    "a snapshot from before the collection",
-  );
-});
+  it("a replica on an older commit moves past it", async () => {
+    expect((await stale.volume.pull()).to).toBe(5);
+    expectBytes(await stale.volume.read(0, 1e9), writer.of.states[5]!, "after the pull");
+  });
 
-it("the log goes on, can be restored and forked, and is verified", async () => {
-  await world.commit(writer, [4]);
-  const fork = await writer.store.fork(writer.of.id, { lsn: 5 });
-  expectBytes(await fork.read(0, 1e9), writer.of.states[5]!, "a fork");
-  await writer.volume.restore({ at: 5 });
-  const fresh = await world.addReplica(writer.of);
-  expectBytes(await fresh.volume.read(0, 1e9), writer.of.states[5]!, "the newest state");
-  await fresh.volume.verify();
-  await fresh.volume.compact({ all: true });
-});
+  it("a reader who wants what the commit of that LSN wrote finds it where it is kept", async () => {
+    expectBytes(
+      await reader.volume.read(0, 1e9),
+      writer.of.states[5]!,
+      "a snapshot from before the collection",
+    );
+  });
 
-it("a collection takes it away", async () => {
-  await writer.volume.collect({ lease: false });
-  expect(await world.objects.get(commitKey(writer.of.id, 3 as Lsn))).toBeUndefined();
-  await world.checkAll();
+  it("the log goes on, can be restored and forked, and is verified", async () => {
+    await world.commit(writer, [0]);
+    const fork = await writer.store.fork(writer.of.id, { lsn: 5 });
+    expectBytes(await fork.read(0, 1e9), writer.of.states[5]!, "a fork");
+    await writer.volume.restore({ at: 5 });
+    const fresh = await world.addReplica(writer.of);
+    expectBytes(await fresh.volume.read(0, 1e9), writer.of.states[5]!, "the newest state");
+    await fresh.volume.verify();
+    await fresh.volume.compact({ all: true });
+  });
+
+  it("a collection takes it away", async () => {
+    await writer.volume.collect({ lease: false });
+    expect(await world.objects.get(commitKey(writer.of.id, lsn as Lsn))).toBeUndefined();
+    await world.checkAll();
+  });
 });
