@@ -71,7 +71,7 @@ async function readChanging(
 ): Promise<Response> {
   const bytes = await origin.get(name.key, { signal: request.signal });
   // Whoever pushes asks for the next floor, which hardly ever is there: nothing that a browser should report as a failure.
-  if (bytes === undefined && name.kind === "floor")
+  if (bytes === undefined && name.kind === "floor" && request.method === "GET")
     return new Response(null, { status: 204, headers: { "cache-control": "no-store" } });
   if (bytes === undefined) throw noObject(name.key);
   const etag = `"${codecs.hash.frameHash(bytes)}-${bytes.length}"`;

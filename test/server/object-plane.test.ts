@@ -143,12 +143,28 @@ describe("reading objects", () => {
     for (const key of [
       keyOfCommit(id, 99),
       `volumes/${id}/rollups/${complement(2)}`,
-      `volumes/${id}/floor/${complement(1)}`,
+      `volumes/${id}/config/${complement(1)}`,
     ]) {
       const { status, json } = await site.get(`/${key}`);
       expect(status, key).toBe(404);
       expect(json).toMatchObject({ status: 404, code: "not_found", title: "Not Found" });
     }
+  });
+
+  it("a floor that is not there is no failure, and not to be seen is as not there", async () => {
+    const { site, id } = await served();
+    const key = `volumes/${id}/floor/${complement(1)}`;
+    const answer = await site.get(`/${key}`);
+    expect([answer.status, answer.bytes.length]).toEqual([204, 0]);
+    expect((await site.call("HEAD", `/${key}`)).status).toBe(404);
+    const client = site.client();
+    expect(await client.get(key)).toBeUndefined();
+    expect(await client.get(key, { range: { offset: 0, length: 10 } })).toBeUndefined();
+    expect(await client.get(key, { range: { offset: 0, length: 0 } })).toBeUndefined();
+    await site.store.put(key, new Uint8Array([1, 2, 3]));
+    expect(await client.get(key, { range: { offset: 1, length: 10 } })).toEqual(new Uint8Array([2, 3]));
+    const nobody = new Site(site.store, { authenticate: async () => ({ name: "n", may: () => false }) });
+    expect((await nobody.get(`/${key}`)).status).toBe(404);
   });
 
   it("other methods are 405", async () => {

@@ -228,7 +228,9 @@ export class HttpObjectStore implements ObjectStore {
     what: string,
   ): Promise<Uint8Array | undefined> {
     const { status } = response;
-    if (status === 404 || status === 410 || this.#isPageForEverything(response)) {
+    // 204: a Pagefold server's word for a floor that is not there.
+    const isAbsent = status === 404 || status === 410 || (status === 204 && range?.length !== 0);
+    if (isAbsent || this.#isPageForEverything(response)) {
       await dropBody(response);
       return undefined;
     }
