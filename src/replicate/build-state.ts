@@ -90,8 +90,11 @@ export async function buildState(
   } catch (error) {
     if (!isPagefoldError(error, "not_found")) throw error;
     // Commits on the way were collected, and nothing that is known names the checkpoint that took their place.
-    const floor = await newestFloorOf(source, directory.volumeOf(lsn), options);
-    for (const candidate of floor === undefined ? [] : candidatesFor(source, lsn, newest.commit)) {
+    // Of a fork of a fork, that may be a floor of any ancestor.
+    const owners = new Set([directory.volumeOf(lsn), ...manifest.ancestors.map(({ volume }) => volume)]);
+    const floors = await Promise.all([...owners].map((each) => newestFloorOf(source, each, options)));
+    const isKnown = floors.some((floor) => floor !== undefined);
+    for (const candidate of isKnown ? candidatesFor(source, lsn, newest.commit) : []) {
       const built = await fromCheckpoint(source, candidate, lsn, { ...options, hash: newest.commit.hash });
       if (built !== undefined) return built;
     }
