@@ -252,9 +252,17 @@ export class Database extends SqlExecutor {
     return this.call("hydrate", {}, options.signal);
   }
 
-  /** Checks everything that the remote state consists of against the store. @throws `corrupt` naming the first bad thing */
-  verify(options: CallOptions = {}): Promise<SessionCalls["verify"]["reply"]> {
-    return this.call("verify", {}, options.signal);
+  /**
+   * Checks everything that the remote state consists of against the store.
+   * @param options.deep and the state checksum of every state that is kept, and what rollups and checkpoints say
+   * @param options.sample only pages chosen at random instead: a share of them, above 0 to 1, or from 2 on so many
+   * @throws `corrupt` naming the first bad thing
+   */
+  verify(
+    options: CallOptions & { readonly deep?: boolean; readonly sample?: number } = {},
+  ): Promise<SessionCalls["verify"]["reply"]> {
+    const { signal, ...which } = options;
+    return this.call("verify", which, signal);
   }
 
   /**

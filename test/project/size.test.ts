@@ -9,9 +9,10 @@ import { type Bundled, buildBrowserBundle } from "../../browser.config.ts";
 
 /**
  * Bytes. What is held now, with a little room; the aim of 60,000 is not met. Of it 15,000 are the hashes and fzstd; and the functions alone that an opening and
- * a query really enter, by coverage, would be some 70,000: less needs another engine, one that only reads.
+ * a query really enter, by coverage, would be some 70,000: less needs another engine, one that only reads. 6,000
+ * are what it takes to open from a checkpoint, and to find pages whose commits were collected.
  */
-const MOST_TO_READ = 102_000;
+const MOST_TO_READ = 110_000;
 
 const gzipped = (code: string): number => gzipSync(code, { level: 9 }).length;
 

@@ -156,7 +156,10 @@ export interface SessionCalls {
   reset: Call<object, { readonly dropped: number }>;
   fork: Call<{ readonly tag: string; readonly localCommits: "move" | "leave" }, { readonly volume: string }>;
   hydrate: Call<object, { readonly pages: number; readonly fetchedPages: number }>;
-  verify: Call<object, { readonly lsn: number; readonly commits: number; readonly pages: number }>;
+  verify: Call<
+    { readonly deep?: boolean; readonly sample?: number },
+    { readonly lsn: number; readonly commits: number; readonly pages: number }
+  >;
   compact: Call<{ readonly all: boolean; readonly bytesPerSecond?: number }, CompactionResult>;
   restore: Call<{ readonly at: LogPoint }, RestoreResult>;
   log: Call<

@@ -40,9 +40,10 @@ export const volumeCalls: Handlers = {
     });
     return { pages, fetchedPages };
   },
-  verify: async ({ volume, signal, onProgress }) => {
+  verify: async ({ volume, signal, onProgress }, which) => {
     const tell = onProgress("verify");
     const { lsn, commits, pages } = await volume.verify({
+      ...which,
       ...optional(signal),
       onProgress: ({ part, pages: { done, total } }) => (part === "pages" ? tell(done, total) : undefined),
     });
