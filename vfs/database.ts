@@ -6,8 +6,8 @@
 import { Emitter } from "../src/base/emitter.ts";
 import { PagefoldError, throwIfAborted } from "../src/base/errors.ts";
 import { systemRuntime } from "../src/base/runtime.ts";
-import type { CompactionResult } from "../src/history/compaction-options.ts";
-import type { RestoreResult } from "../src/history/restore.ts";
+import type { CompactionResult } from "../src/history/compact/compaction-options.ts";
+import type { RestoreResult } from "../src/history/travel/restore.ts";
 import type { VolumeFigures } from "../src/inspect/inspection.ts";
 import type { DatabaseDiff } from "./btree/database-diff.ts";
 import { type Connected, type ConnectOptions, connect, type DatabaseStore } from "./connect.ts";

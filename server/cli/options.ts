@@ -4,7 +4,7 @@
  */
 import { type Command, InvalidArgumentError, Option } from "commander";
 import { isPageSize, MAX_PAGE_SIZE, MIN_PAGE_SIZE } from "../../src/base/brand.ts";
-import { parseDuration } from "../../src/history/duration.ts";
+import { parseDuration } from "../../src/history/keep/duration.ts";
 
 /** What every verb takes. */
 export interface CommonOptions {

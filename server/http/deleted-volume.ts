@@ -2,7 +2,7 @@
 import type { VolumeId } from "../../src/base/brand.ts";
 import { decodeManifest } from "../../src/format/manifest-codec.ts";
 import { forkPoint } from "../../src/format/model.ts";
-import { lastDeletion } from "../../src/history/deleted.ts";
+import { lastDeletion } from "../../src/history/delete/deleted.ts";
 import type { ServerContext } from "./context.ts";
 import type { Principal } from "./principal.ts";
 import { type KnownVolume, noVolume, signalOf } from "./volume-logs.ts";

@@ -3,9 +3,12 @@
  * each floor, which never changes.
  */
 import type { Lsn, VolumeId } from "../../src/base/brand.ts";
+import { isPagefoldError } from "../../src/base/errors.ts";
 import { Lru } from "../../src/base/lru.ts";
 import type { Floor } from "../../src/format/model.ts";
 import { placedKey } from "../../src/replicate/commit-lookup.ts";
+import type { NamedCheckpoint } from "../../src/volume/commit-directory.ts";
+import type { LoadedCheckpoint } from "../../src/volume/loaded-checkpoint.ts";
 import type { ServerContext } from "./context.ts";
 import { findDeleted } from "./deleted-volume.ts";
 import type { NameOf } from "./object-keys.ts";
@@ -60,7 +63,7 @@ export class KeptObjects {
     if (remembered !== undefined) return remembered;
     const segments = new Map<string, Lsn>();
     for (const { lsn, hash } of floor.checkpoints) {
-      const loaded = await this.#logs.checkpoint(known, { volume, lsn, hash }, signal);
+      const loaded = await this.#loaded(known, floor, { volume, lsn, hash }, signal);
       for (const segment of loaded?.checkpoint.segments ?? []) {
         const key = placedKey(segment);
         // LSNs rise, so that the first is the lowest.
@@ -70,6 +73,21 @@ export class KeptObjects {
     const kept = { floor, segments };
     this.#floors.set(id, kept, segments.size + 1);
     return kept;
+  }
+
+  /** One above the floor is there to open from, and may be lost; those below say what must not go. @throws `corrupt` */
+  async #loaded(
+    known: KnownVolume,
+    floor: Floor,
+    named: NamedCheckpoint,
+    signal: AbortSignal | undefined,
+  ): Promise<LoadedCheckpoint | undefined> {
+    try {
+      return await this.#logs.checkpoint(known, named, signal);
+    } catch (error) {
+      if (named.lsn <= floor.lsn || !isPagefoldError(error, "corrupt", "unsupported_version")) throw error;
+      return undefined;
+    }
   }
 
   /** The lowest LSN whose kept state is read from a segment of a compaction; undefined where none is. */

@@ -6,7 +6,7 @@ import { decodeCheckpoint } from "../../src/format/checkpoint-codec.ts";
 import { decodeFloor } from "../../src/format/floor-codec.ts";
 import { checkpointKey, floorKey, restoresPrefix } from "../../src/format/keys.ts";
 import type { Floor } from "../../src/format/model.ts";
-import { deletedState } from "../../src/history/deleted.ts";
+import { deletedState } from "../../src/history/delete/deleted.ts";
 import { placedKey } from "../../src/replicate/commit-lookup.ts";
 import { placesAllOf } from "../../src/volume/loaded-checkpoint.ts";
 import type { ServerContext } from "./context.ts";

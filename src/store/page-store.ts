@@ -20,17 +20,17 @@ import type { FrameEncoder } from "../format/frame-encoder.ts";
 import { newId, parseVolumeId } from "../format/ids.ts";
 import { checkTagName, manifestKey } from "../format/keys.ts";
 import { DIGEST_ALGORITHM_BLAKE3, encodeManifest } from "../format/manifest-codec.ts";
-import type { CollectOptions, CollectResult } from "../history/collect.ts";
+import type { CollectOptions, CollectResult } from "../history/collect/collect.ts";
 import type {
   DeleteVolumeOptions,
   DeleteVolumeResult,
   DeletionContext,
   UndeleteOptions,
   UndeleteResult,
-} from "../history/delete-volume.ts";
-import type { ForkOptions } from "../history/fork.ts";
-import type { MergeOptions } from "../history/merge.ts";
-import type { PromoteResult, RebaseOptions, RebaseResult } from "../history/promote.ts";
+} from "../history/delete/delete-volume.ts";
+import type { ForkOptions } from "../history/fork/fork.ts";
+import type { MergeOptions } from "../history/fork/merge.ts";
+import type { PromoteResult, RebaseOptions, RebaseResult } from "../history/fork/promote.ts";
 import type { BlockFileSystem } from "../local/block-file.ts";
 import { MemoryBlockFileSystem } from "../local/memory-block-file.ts";
 import type { PageCache } from "../local/page-cache.ts";

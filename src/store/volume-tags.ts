@@ -1,7 +1,7 @@
 /** The tags of a store as what deletes and undeletes volumes sees them. */
 import type { Runtime } from "../base/runtime.ts";
 import type { Codecs } from "../format/codecs.ts";
-import type { VolumeTags } from "../history/delete-volume.ts";
+import type { VolumeTags } from "../history/delete/delete-volume.ts";
 import type { ObjectStore } from "../remote/object-store.ts";
 import { listTags, removeTag, setTag } from "./tag-verbs.ts";
 

@@ -1,6 +1,13 @@
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
-import { type Hash, LSN_ZERO, type Lsn, type SegmentId, type TimeMs, type VolumeId } from "../../src/base/brand.ts";
+import {
+  type Hash,
+  LSN_ZERO,
+  type Lsn,
+  type SegmentId,
+  type TimeMs,
+  type VolumeId,
+} from "../../src/base/brand.ts";
 import { PagefoldError } from "../../src/base/errors.ts";
 import { idFromBytes, idTime, idToBytes, newId, parseId, parseVolumeId } from "../../src/format/ids.ts";
 import {

@@ -2,7 +2,7 @@
 import { describe, expect, it } from "vitest";
 import type { Lsn } from "../../src/base/brand.ts";
 import { commitKey, forkKey } from "../../src/format/keys.ts";
-import { COLLECT_STEPS, type CollectResult, type CollectStep } from "../../src/history/collect.ts";
+import { COLLECT_STEPS, type CollectResult, type CollectStep } from "../../src/history/collect/collect.ts";
 import type { ListEntry, ObjectStore } from "../../src/remote/object-store.ts";
 import type { Volume } from "../../src/store/volume.ts";
 import { expectSame, failure, openStore } from "../store/support.ts";

@@ -8,10 +8,10 @@ import {
   segmentKey,
   segmentsPrefix,
 } from "../../src/format/keys.ts";
-import { Protection } from "../../src/history/protect.ts";
-import { SegmentNames } from "../../src/history/segment-names.ts";
-import { sweepVolume } from "../../src/history/sweep.ts";
-import { Sweeper } from "../../src/history/sweeper.ts";
+import { Protection } from "../../src/history/collect/protect.ts";
+import { SegmentNames } from "../../src/history/collect/segment-names.ts";
+import { sweepVolume } from "../../src/history/collect/sweep.ts";
+import { Sweeper } from "../../src/history/collect/sweeper.ts";
 import type { ListEntry, ObjectStore } from "../../src/remote/object-store.ts";
 import type { ReplicaContext } from "../../src/replicate/context.ts";
 import { someId } from "../format/support.ts";

@@ -2,7 +2,7 @@
 import { describe, expect, it } from "vitest";
 import type { Lsn, SegmentId } from "../../src/base/brand.ts";
 import { commitKey, complement, floorKey, leaseKey, segmentKey } from "../../src/format/keys.ts";
-import type { CollectResult } from "../../src/history/collect.ts";
+import type { CollectResult } from "../../src/history/collect/collect.ts";
 import { someId } from "../format/support.ts";
 import { expectSame, failure } from "../store/support.ts";
 import { HOUR, MINUTE, World } from "./collect-world.ts";

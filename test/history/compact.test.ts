@@ -4,7 +4,7 @@ import { PagefoldError } from "../../src/base/errors.ts";
 import { decodeCheckpoint } from "../../src/format/checkpoint-codec.ts";
 import { decodeFloor } from "../../src/format/floor-codec.ts";
 import { checkpointKey, floorKey, floorPrefix, parseSeriesKey } from "../../src/format/keys.ts";
-import { COMPACTION_POINTS, type CompactionPoint } from "../../src/history/compaction-options.ts";
+import { COMPACTION_POINTS, type CompactionPoint } from "../../src/history/compact/compaction-options.ts";
 import { MemoryObjectStore } from "../../src/remote/memory-store.ts";
 import type { ObjectStore } from "../../src/remote/object-store.ts";
 import { withFaults } from "../../src/remote/with-faults.ts";

@@ -8,7 +8,7 @@ import {
   pagesToMove,
   planStep,
   segmentsToRewrite,
-} from "../../src/history/compaction-plan.ts";
+} from "../../src/history/compact/compaction-plan.ts";
 import { seededRandom, testSeed } from "../local/xxh64.ts";
 
 const limits: PlanLimits = {

@@ -1,7 +1,7 @@
 /** Differences between two states: what a look at all the bytes finds, whatever was written, cut off, grown and put back between; at the price of a few requests. */
 import { describe, expect, it } from "vitest";
 import { PageSet } from "../../src/format/page-set.ts";
-import { compareTables } from "../../src/history/diff.ts";
+import { compareTables } from "../../src/history/travel/diff.ts";
 import { MemoryObjectStore } from "../../src/remote/memory-store.ts";
 import type { Volume } from "../../src/store/volume.ts";
 import { seededRandom } from "../local/xxh64.ts";

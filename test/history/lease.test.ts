@@ -3,7 +3,7 @@ import { describe, expect, it } from "vitest";
 import type { VolumeId } from "../../src/base/brand.ts";
 import { newId } from "../../src/format/ids.ts";
 import { leaseKey, leasesPrefix } from "../../src/format/keys.ts";
-import { takeLease } from "../../src/history/lease.ts";
+import { takeLease } from "../../src/history/keep/lease.ts";
 import { MemoryObjectStore } from "../../src/remote/memory-store.ts";
 import { SimRuntime } from "../sim/runtime.ts";
 import { codecs, failure } from "../store/support.ts";

@@ -2,7 +2,7 @@
 import { describe, expect, it } from "vitest";
 import type { Lsn } from "../../src/base/brand.ts";
 import { commitKey } from "../../src/format/keys.ts";
-import type { LogOptions } from "../../src/history/log-filter.ts";
+import type { LogOptions } from "../../src/history/travel/log-filter.ts";
 import { MemoryObjectStore } from "../../src/remote/memory-store.ts";
 import type { LogEntry } from "../../src/replicate/past.ts";
 import type { Volume } from "../../src/store/volume.ts";

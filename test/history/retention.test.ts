@@ -2,10 +2,10 @@
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
 import type { Lsn, TimeMs } from "../../src/base/brand.ts";
-import { bucketOf } from "../../src/history/buckets.ts";
-import { parseDuration } from "../../src/history/duration.ts";
-import { PERIODS, type RetentionPolicy, retentionRules } from "../../src/history/retention.ts";
-import { type CommitTime, planRetention, type RetentionPlan } from "../../src/history/retention-plan.ts";
+import { bucketOf } from "../../src/history/keep/buckets.ts";
+import { parseDuration } from "../../src/history/keep/duration.ts";
+import { PERIODS, type RetentionPolicy, retentionRules } from "../../src/history/keep/retention.ts";
+import { type CommitTime, planRetention, type RetentionPlan } from "../../src/history/keep/retention-plan.ts";
 import { MemoryObjectStore } from "../../src/remote/memory-store.ts";
 import { property, SEED } from "../format/support.ts";
 import { wantsMore } from "../more.ts";

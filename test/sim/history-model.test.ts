@@ -8,7 +8,7 @@ import { expect, it } from "vitest";
 import { isPagefoldError } from "../../src/base/errors.ts";
 import { loadCodecs } from "../../src/format/codecs.ts";
 import { checkpointsPrefix, headKey, parseCheckpointKey, rollupsPrefix } from "../../src/format/keys.ts";
-import type { RetentionPolicy } from "../../src/history/retention.ts";
+import type { RetentionPolicy } from "../../src/history/keep/retention.ts";
 import { testSeed } from "../local/xxh64.ts";
 import { wantsMore } from "../more.ts";
 import { expectBytes } from "./engine-model.ts";

@@ -11,7 +11,7 @@ import {
   rollupsPrefix,
 } from "../../src/format/keys.ts";
 import { decodeManifest, encodeManifest } from "../../src/format/manifest-codec.ts";
-import { ancestorsAt } from "../../src/history/fork.ts";
+import { ancestorsAt } from "../../src/history/fork/fork.ts";
 import { MemoryBlockFileSystem } from "../../src/local/memory-block-file.ts";
 import type { ObjectStore } from "../../src/remote/object-store.ts";
 import type { Volume } from "../../src/store/volume.ts";

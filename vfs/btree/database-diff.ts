@@ -3,7 +3,7 @@
  * schema and the inner pages of the trees are read out of the two states.
  */
 import { type PageSet, PageSetBuilder } from "../../src/format/page-set.ts";
-import type { StateDiff } from "../../src/history/diff.ts";
+import type { StateDiff } from "../../src/history/travel/diff.ts";
 import type { Volume } from "../../src/store/volume.ts";
 import { type OwnerOptions, ownersOf } from "./owners.ts";
 import { DatabaseReader } from "./reader.ts";

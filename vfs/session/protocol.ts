@@ -2,8 +2,8 @@
  * What a `Database` and the session that runs its SQL say to each other. Everything here is plain data: where the session lives in a worker,
  * it travels through a port.
  */
-import type { CompactionResult } from "../../src/history/compaction-options.ts";
-import type { RestoreResult } from "../../src/history/restore.ts";
+import type { CompactionResult } from "../../src/history/compact/compaction-options.ts";
+import type { RestoreResult } from "../../src/history/travel/restore.ts";
 import type { VolumeFigures } from "../../src/inspect/inspection.ts";
 import type { BridgeKind } from "../bridge/bridge.ts";
 import type { DatabaseDiff } from "../btree/database-diff.ts";

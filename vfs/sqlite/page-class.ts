@@ -3,7 +3,7 @@
  * reads, in segments of their own; so that opening a database and finding a row touch one small object and then the leaves (sqlite.org/fileformat.html, 1.6).
  */
 import { sqliteHeader } from "../../src/file/sqlite-header.ts";
-import type { PageClassifier } from "../../src/history/move-pages.ts";
+import type { PageClassifier } from "../../src/history/compact/move-pages.ts";
 import type { Volume } from "../../src/store/volume.ts";
 
 const INTERIOR_INDEX = 2;

@@ -1,7 +1,7 @@
 import { InvalidArgumentError } from "commander";
 import { isPagefoldError } from "../../../src/base/errors.ts";
 import { parseVolumeId } from "../../../src/format/ids.ts";
-import { parseDuration } from "../../../src/history/duration.ts";
+import { parseDuration } from "../../../src/history/keep/duration.ts";
 import type { CollectOptions, CollectResult, PageStore } from "../../../src/index.ts";
 import { bytesText } from "../../bytes-text.ts";
 import { type CommonOptions, count, defined, nonEmpty, withStore } from "../options.ts";

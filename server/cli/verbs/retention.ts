@@ -1,4 +1,4 @@
-import { parseDuration } from "../../../src/history/duration.ts";
+import { parseDuration } from "../../../src/history/keep/duration.ts";
 import type { RetentionPolicy, StoredRetention } from "../../../src/index.ts";
 import { usageError } from "../errors.ts";
 import { type CommonOptions, defined, nonEmpty, positive, withStore } from "../options.ts";

@@ -14,7 +14,7 @@ import { forkPoint, type Manifest } from "../../../src/format/model.ts";
 import { readPageSet } from "../../../src/format/page-set-codec.ts";
 import { decodeRollup } from "../../../src/format/rollup-codec.ts";
 import { decodeTag } from "../../../src/format/tag-codec.ts";
-import { ancestorsAt } from "../../../src/history/fork.ts";
+import { ancestorsAt } from "../../../src/history/fork/fork.ts";
 import type { ServerContext } from "../context.ts";
 import { commitOrKept } from "../kept-commit.ts";
 import type { NameOf, SeriesKind } from "../object-keys.ts";

@@ -2,7 +2,7 @@
 import type { Lsn } from "../../../src/base/brand.ts";
 import { isPagefoldError } from "../../../src/base/errors.ts";
 import type { PageSet } from "../../../src/format/page-set.ts";
-import { type DiffSource, diffOf, type StateDiff } from "../../../src/history/diff.ts";
+import { type DiffSource, diffOf, type StateDiff } from "../../../src/history/travel/diff.ts";
 import type { ServerContext } from "../context.ts";
 import { HttpError } from "../problem.ts";
 import { type KnownVolume, noCommit } from "../volume-logs.ts";

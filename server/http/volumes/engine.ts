@@ -7,7 +7,7 @@ import {
   deleteVolume,
   type UndeleteResult,
   undeleteVolume,
-} from "../../../src/history/delete-volume.ts";
+} from "../../../src/history/delete/delete-volume.ts";
 import type { ObjectStore } from "../../../src/remote/object-store.ts";
 import { PageStore } from "../../../src/store/page-store.ts";
 import { removeTag, setTag } from "../../../src/store/tag-verbs.ts";

@@ -11,7 +11,7 @@ import { digestsOf } from "../../replicate/digests.ts";
 import { loadCheckpoint, newestFloorOf } from "../../replicate/floor.ts";
 import { PageTable } from "../../volume/page-table.ts";
 import type { RemoteState } from "../../volume/remote-state.ts";
-import { differingPages } from "../merge.ts";
+import { differingPages } from "../fork/merge.ts";
 import type { LogSpan } from "./log.ts";
 import type { VerifyRun } from "./run.ts";
 import { wrongSum } from "./states.ts";

@@ -194,7 +194,8 @@ export function* pusherSteps(world: World, i: number, plan: PusherPlan, rules: R
           `keeps ${key}`,
           become(world, i, { ...forgets, anchored: [...state.anchored, key] }),
         );
-      else yield as("let go", `deletes ${key}`, become(remove(world, key), i, forgets));
+      // Another may have written the very same bytes, and named them: it stays until a sweep finds it.
+      else yield as("let go", `leaves ${key}`, become(world, i, forgets));
     }
   }
 }

@@ -1,7 +1,10 @@
 /**
  * The decisions of the history protocols, each of which a mutant may replace: what a pusher, forker, checkpointer, collector and sweeper conclude from
- * what they saw. The push machine is the real one; the others say in the toy store's words what docs/decisions/0019-history.md says.
+ * what they saw. The push machine, and whether a floor keeps an LSN, are the real ones; the others say in the toy store's words what docs/decisions/0019-history.md says.
  */
+import type { Hash, Lsn, TimeMs, VolumeId } from "../../../src/base/brand.ts";
+import type { Floor as RealFloor } from "../../../src/format/model.ts";
+import { keepsLsn } from "../../../src/history/keep/rely.ts";
 import * as push from "../../../src/replicate/push-machine.ts";
 import {
   allFloors,
@@ -64,7 +67,7 @@ export const realRules: Rules = {
   lookup: allFloors,
   pins: true,
   pinsFirst: true,
-  goesOn: keeps,
+  goesOn: (floor, at) => keepsLsn(asFloor(floor), at as Lsn),
   replaces: ({ announces }) => announces === true,
   checkpointStays: ({ lsn, places }, named, floor) =>
     lsn >= floor.lsn && Object.values(places).every((place) => named.has(place)),
@@ -79,6 +82,16 @@ export const realRules: Rules = {
   garbage,
   asksFloorOfHead: true,
 };
+
+/** A floor of the toy store as the engine knows floors. */
+function asFloor({ n, lsn, checkpoints }: Floor): RealFloor {
+  const named = checkpoints.map((key) => ({
+    lsn: numberIn(key) as Lsn,
+    time: 0 as TimeMs,
+    hash: key as Hash,
+  }));
+  return { volume: "toy" as VolumeId, n, lsn: lsn as Lsn, time: 0 as TimeMs, checkpoints: named };
+}
 
 function garbage({ floors, checkpoints, commits, listed }: SweepView): string[] {
   const lowest = Math.min(...floors.map(({ lsn }) => lsn));
