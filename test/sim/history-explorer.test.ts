@@ -93,7 +93,8 @@ describe("history in every interleaving", () => {
 describe("a wrong protocol is found:", () => {
   const all = { ...scenarios, ...more };
   for (const [name, mutant] of Object.entries(mutants)) {
-    it(name, () => {
+    it(name, (context) => {
+      if (mutant.long) onDemand(context);
       const exploration = exploreHistory(all[mutant.in]!, { ...realRules, ...mutant.rules });
       const { violation } = exploration;
       expect(violation, report(mutant.in, exploration)).toBeDefined();

@@ -8,6 +8,8 @@ export interface Mutant {
   /** The scenario in which it goes wrong. */
   readonly in: string;
   readonly finds: RegExp;
+  /** It takes long to be found. */
+  readonly long?: true;
 }
 
 /** A sweep that also takes what `more` says. */
@@ -131,6 +133,7 @@ export const mutants: Record<string, Mutant> = {
     rules: { checkpointStays: () => true },
     in: "a checkpoint written under an old floor",
     finds: /is named by a commit, and .* is gone/,
+    long: true,
   },
   "readers that look at the newest floor only": {
     rules: { lookup: (world) => [newestFloor(world)] },

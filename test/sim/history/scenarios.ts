@@ -103,7 +103,7 @@ export const scenarios: Record<string, Scenario> = {
 export const more: Record<string, Scenario> = {
   "a late pin": {
     log: "ABBA",
-    actors: [collector("c", [3], [4]), collector("d", [4]), sweeper("s"), forker("f", 2)],
+    actors: [collector("c", [3]), collector("d", [4]), sweeper("s"), forker("f", 2)],
   },
   "a pusher at the head, twice": {
     log: "ABa",
