@@ -22,9 +22,16 @@ export { type Codecs, loadCodecs, type NativeZstd } from "./format/codecs.ts";
 export type { FrameDecoder } from "./format/frame-decoder.ts";
 export type { FrameEncoder } from "./format/frame-encoder.ts";
 export { PageSet } from "./format/page-set.ts";
-export type { CheckpointName } from "./history/compact/checkpoint.ts";
 export type { CollectOptions, CollectResult, CollectStep } from "./history/collect/collect.ts";
-export type { CompactionPoint, CompactionResult, CompactOptions } from "./history/compact/compaction-options.ts";
+export type { KeptHistory, KeptState } from "./history/collect/kept-history.ts";
+export type { SweepProgress, SweptCounts, SweptKind } from "./history/collect/sweeper.ts";
+export type { CheckpointName } from "./history/compact/checkpoint.ts";
+export type {
+  CompactionPoint,
+  CompactionResult,
+  CompactOptions,
+} from "./history/compact/compaction-options.ts";
+export type { PageClassifier } from "./history/compact/move-pages.ts";
 export type {
   DeleteVolumeOptions,
   DeleteVolumeResult,
@@ -32,17 +39,14 @@ export type {
   UndeleteResult,
 } from "./history/delete/delete-volume.ts";
 export type { DetachOptions, DetachResult } from "./history/fork/detach.ts";
-export type { DiffOptions, StateDiff } from "./history/travel/diff.ts";
 export type { ForkOptions } from "./history/fork/fork.ts";
-export type { KeptHistory, KeptState } from "./history/collect/kept-history.ts";
-export type { LogOptions } from "./history/travel/log-filter.ts";
 export type { MergeOptions } from "./history/fork/merge.ts";
-export type { PageClassifier } from "./history/compact/move-pages.ts";
 export type { PromoteResult, RebaseOptions, RebaseResult } from "./history/fork/promote.ts";
-export type { RestoreOptions, RestoreResult } from "./history/travel/restore.ts";
 export type { Duration, RetentionPolicy, StoredRetention } from "./history/keep/retention.ts";
 export type { KeptLsn, Reason } from "./history/keep/retention-plan.ts";
-export type { SweepProgress, SweptCounts, SweptKind } from "./history/collect/sweeper.ts";
+export type { DiffOptions, StateDiff } from "./history/travel/diff.ts";
+export type { LogOptions } from "./history/travel/log-filter.ts";
+export type { RestoreOptions, RestoreResult } from "./history/travel/restore.ts";
 export type { Finding, VerifyProgress } from "./history/verify/run.ts";
 export type { DeepCounts } from "./history/verify/token.ts";
 export type { VerifyOptions, VerifyResult } from "./history/verify/verify.ts";
