@@ -68,6 +68,8 @@ export async function buildState(
   if (lsn === LSN_ZERO)
     return { state: emptyState(source.originHash, manifest.createdAt), header: undefined };
   const collected = (options.floor ?? 0) > 0 || directory.floor(directory.volumeOf(lsn)) !== undefined;
+  // Whoever relies on that later asks for the first floor, and need not list them again.
+  if (options.floor === 0) directory.learnFloorless(manifest.volume);
   const isShort = lsn <= SHORT_LOG && !collected;
   if (isShort && candidatesFor(source, lsn, undefined).length === 0) {
     try {
