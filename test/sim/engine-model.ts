@@ -239,6 +239,7 @@ export class World {
       transactionBytes: 3 * pageSize,
       frameBytes: 2 * pageSize,
       compactAboveBytes: 16 * pageSize,
+      checkpointEvery: 1,
     };
     return PageStore.open({
       remote: this.#connection(replica),
