@@ -2,7 +2,8 @@
 
 import type * as push from "../../../src/replicate/push-machine.ts";
 import { collectorSteps, compactorSteps, sweeperSteps } from "./collecting.ts";
-import { forkerSteps, pusherSteps } from "./relying.ts";
+import { pusherSteps } from "./pushing.ts";
+import { forkerSteps } from "./reliance.ts";
 import type { Rules } from "./rules.ts";
 import type { Checkpoint, Commit, Floor, Page, World } from "./world.ts";
 
