@@ -136,7 +136,7 @@ export const more: Record<string, Scenario> = {
       collector("c", [3, 1], [4]),
       compactor("k", 3),
       sweeper("s"),
-      pusher("p", { on: 3, pushes: 1, writes: "A", restores: 1, lossy: true }),
+      pusher("p", { on: 3, pushes: 1, writes: "A", restores: 1 }),
     ],
   },
 };
