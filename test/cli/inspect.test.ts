@@ -31,7 +31,18 @@ describe("inspect", () => {
     const inspection = await inspect();
     expect(Object.keys(inspection).sort()).toEqual(
       [
-        ...["asked", "byteLength", "commits", "format", "lag", "localCommits", "lsn", "name", "pageSize"],
+        ...[
+          "asked",
+          "byteLength",
+          "commits",
+          "format",
+          "history",
+          "lag",
+          "localCommits",
+          "lsn",
+          "name",
+          "pageSize",
+        ],
         ...["query", "residency", "store", "tables", "takenAt", "version", "volume"],
       ].sort(),
     );
