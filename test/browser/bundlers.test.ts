@@ -5,6 +5,7 @@
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import webpack from "webpack";
+import { onDemand } from "../more.ts";
 import { type Application, installIn, isBuilt, serveFolder, vite } from "./installed.ts";
 import { SUM } from "./pages/sql-run.ts";
 import type { TestContext } from "./run-in-page.ts";
@@ -81,6 +82,7 @@ async function runAt(context: TestContext, url: string): Promise<void> {
 }
 
 function needsBuild(context: TestContext): void {
+  onDemand(context);
   if (!isBuilt) context.skip("there is no dist/browser; run npm run build first");
 }
 

@@ -5,6 +5,7 @@
 import { beforeAll, describe, expect, it } from "vitest";
 import { PageStore } from "../../src/index.ts";
 import { Database, type DatabaseOptions } from "../../vfs/index.ts";
+import { onDemand } from "../more.ts";
 import { bundleWorker } from "../vfs/bundle.ts";
 import type * as remote from "./pages/sql-remote.ts";
 import { SqlSpace } from "./pages/sql-run.ts";
@@ -58,8 +59,11 @@ function sqlWorker(tab: Tab) {
 }
 
 for (const { name, browser, options } of RUNS) {
+  // The other two take the same ways to the page, and to the worker.
+  const isRare = name === "jspi in the page" || name === "shared memory";
   describe(name, () => {
     it("what Node pushes is pulled, and what the page pushes is read in Node", async (context) => {
+      if (isRare) onDemand(context);
       const { page, space } = await tabWithRows(browser, context, options);
       const objects = (await browser.site()).objects(space);
       expect(await queryWithPlainSqlite(objects, "main", COUNT)).toEqual([[1000]]);
@@ -83,6 +87,7 @@ for (const { name, browser, options } of RUNS) {
     });
 
     it("a tab that is closed in the middle of a transaction leaves what was pushed, and nothing else", async (context) => {
+      if (isRare) onDemand(context);
       const { tab, page, space } = await tabWithRows(browser, context, options);
       await page.query({ space, sql: "INSERT INTO t VALUES ('committed here, not pushed')" });
       const writing = page.writeAndWait({ space, sql: "UPDATE t SET a = a + 1; INSERT INTO t VALUES (0)" });
@@ -100,6 +105,7 @@ for (const { name, browser, options } of RUNS) {
     });
 
     it("invariant 2: a tab that crashes in the middle of a push leaves the state before it, or after it", async (context) => {
+      if (isRare) onDemand(context);
       const { tab, page, space } = await tabWithRows(browser, context, options);
       const objects = new SqlSpace((await browser.site()).objectsUrl(space));
       await page.query({ space, sql: "INSERT INTO t SELECT a FROM t" });

@@ -92,6 +92,7 @@ for (const kind of ["opfs", "indexeddb"] as const) {
     });
 
     it("works offline, also after a reload, and pushes when the store is back", async (context) => {
+      if (kind === "indexeddb") onDemand(context);
       const { tab, page, space, opening } = await tabWithRows(context, kind);
       await page.query({ sql: "SELECT sum(length(b)) FROM t" });
       const backOnline = goOffline(await browser.site(), space);
@@ -164,6 +165,7 @@ for (const kind of ["opfs", "indexeddb"] as const) {
     });
 
     it("evicted while it is open: what is there can be read and pushed, and it is told; then it opens as new", async (context) => {
+      if (kind === "indexeddb") onDemand(context);
       const { tab, page, space, opening } = await tabWithRows(context, kind);
       await page.query({ sql: "INSERT INTO t(b) VALUES ('before')" });
       await evict(tab);

@@ -2,6 +2,7 @@
 import { rename, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { onDemand, wantsMore } from "../more.ts";
 import { failJson, filesBelow, runCli, runJson, startCli, temporaryFolder, until } from "./cli.ts";
 
 interface SqlDocument {
@@ -81,7 +82,8 @@ describe("writing", () => {
     expect(await logOf(name)).toHaveLength(1);
   });
 
-  it("with --no-push keeps commits in the local directory, and says so", async () => {
+  it("with --no-push keeps commits in the local directory, and says so", async (context) => {
+    onDemand(context);
     const name = await fresh("kept");
     const local = ["--local", at("kept-local")];
     const written = await runCli(args(name, "DELETE FROM t WHERE a = 1", "--no-push", ...local));
@@ -130,7 +132,8 @@ describe("writing", () => {
     expect(await sql(name, temporary, "--read-only")).toMatchObject({ rows: [[3]], push: null });
   });
 
-  it("goes on a replica that is behind from the newest state, so that the push can win", async () => {
+  it("goes on a replica that is behind from the newest state, so that the push can win", async (context) => {
+    onDemand(context);
     const name = await fresh("behind");
     const local = ["--local", at("behind-local")];
     await sql(name, "SELECT 1 FROM t", ...local);
@@ -141,7 +144,8 @@ describe("writing", () => {
     expect(await rowsOf(name, "SELECT count(*) FROM t")).toEqual([[4]]);
   });
 
-  it("into attached volumes is pushed for each of them", async () => {
+  it("into attached volumes is pushed for each of them", async (context) => {
+    onDemand(context);
     const [name, other] = [await fresh("main-one"), await fresh("attached-one")];
     const both = await sql(
       name,
@@ -158,7 +162,8 @@ describe("writing", () => {
     expect(await rowsOf(name, "SELECT b FROM t WHERE a = 7")).toEqual([["seven"]]);
   });
 
-  it("into attached volumes of which one has another writer says what was pushed and what was not", async () => {
+  it("into attached volumes of which one has another writer says what was pushed and what was not", async (context) => {
+    onDemand(context);
     const [name, other] = [await fresh("main-two"), await fresh("attached-two")];
     const { child, result } = startCli(args(name), { stdin: "open" });
     let shown = "";
@@ -247,7 +252,8 @@ describe("parameters", () => {
     expect((await sql("made", "SELECT ?1, typeof(?1)", "--param", "-5")).rows).toEqual([["-5", "text"]]);
   });
 
-  it("are handed out over several statements, and checked before the first one runs", async () => {
+  it("are handed out over several statements, and checked before the first one runs", async (context) => {
+    onDemand(context);
     const name = await fresh("bound");
     const insert = "INSERT INTO t VALUES (?, :b); INSERT INTO t VALUES (?, :b); SELECT * FROM t WHERE a > ?";
     expect(
@@ -304,7 +310,7 @@ describe("forms of rows", () => {
     });
   });
 
-  it.each(["table", "csv", "json", "line"])(
+  it.each(wantsMore ? ["table", "csv", "json", "line"] : ["csv", "json"])(
     "%s: rows come as they are found, and a reader may have enough",
     async (mode) => {
       const { child, result } = startCli(
@@ -363,7 +369,8 @@ describe("the past", () => {
       });
   });
 
-  it("by time is right on a replica that has not seen the commits of that time yet", async () => {
+  it("by time is right on a replica that has not seen the commits of that time yet", async (context) => {
+    onDemand(context);
     const name = await fresh("late");
     const local = ["--local", at("late-local")];
     await sql(name, "SELECT 1 FROM t", ...local);
@@ -399,7 +406,8 @@ describe("a failure", () => {
     expect(await rowsOf(name, "SELECT count(*) FROM t", "--local", local)).toEqual([[4]]);
   });
 
-  it("without a local directory leaves the remote as it was, and says that nothing remains", async () => {
+  it("without a local directory leaves the remote as it was, and says that nothing remains", async (context) => {
+    onDemand(context);
     const name = await fresh("gone");
     await writeFile(at("failing.sql"), failing.replaceAll("; ", ";\n\n"));
     const { code, stderr } = await runCli(args(name, "-f", at("failing.sql")));
@@ -410,7 +418,8 @@ describe("a failure", () => {
     expect(await rowsOf(name, "SELECT count(*) FROM t")).toEqual([[2]]);
   });
 
-  it("rows before it are shown; of an open transaction nothing remains", async () => {
+  it("rows before it are shown; of an open transaction nothing remains", async (context) => {
+    onDemand(context);
     const name = await fresh("shown");
     const { code, stdout, stderr } = await runCli(args(name, "SELECT 1 AS x; BEGIN; DELETE FROM t; SELEC 2"));
     expect({ code, stdout }).toEqual({ code: 2, stdout: "x\n-\n1\n" });
@@ -475,7 +484,8 @@ describe("a push that another writer has won", () => {
     expect(await sql(name, "CREATE TABLE mine(a)", "--local", local)).toMatchObject({ push: { lsn: 3 } });
   });
 
-  it("ends with 1, conflict, without one: the changes are lost, and running again is what to do", async () => {
+  it("ends with 1, conflict, without one: the changes are lost, and running again is what to do", async (context) => {
+    onDemand(context);
     const name = await fresh("conflict");
     const { code, stderr } = await race(name);
     expect(code).toBe(1);

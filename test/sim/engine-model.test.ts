@@ -8,6 +8,7 @@ import { expect, it } from "vitest";
 import { loadCodecs } from "../../src/format/codecs.ts";
 import { commitsPrefix } from "../../src/format/keys.ts";
 import { testSeed } from "../local/xxh64.ts";
+import { wantsMore } from "../more.ts";
 import {
   expectBytes,
   outcomeOf,
@@ -20,7 +21,7 @@ import {
 } from "./engine-model.ts";
 
 const codecs = await loadCodecs();
-const RUNS = Number(process.env.PAGEFOLD_TEST_RUNS ?? 180);
+const RUNS = Number(process.env.PAGEFOLD_TEST_RUNS ?? (wantsMore ? 180 : 90));
 const REPLICAS_MOST = 4;
 const PAGES_MOST = 40;
 
