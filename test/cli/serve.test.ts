@@ -5,6 +5,7 @@ import { join, relative } from "node:path";
 import { PutObjectCommand, S3Client } from "@aws-sdk/client-s3";
 import { afterAll, afterEach, beforeAll, describe, expect, it } from "vitest";
 import { flagOf, settingNames } from "../../server/http/ops/settings.ts";
+import { onDemand } from "../more.ts";
 import { fauxqsCredentials, type S3Server, startFauxqs } from "../node/fauxqs.ts";
 import { TinyS3 } from "../node/tiny-s3.ts";
 import { type CliResult, failJson, filesBelow, runCli, runJson, sha256, temporaryFolder } from "./cli.ts";
@@ -264,7 +265,8 @@ describe("over S3", () => {
     });
   });
 
-  it("two servers over one bucket, racing: each LSN once, nobody's commit is lost", async () => {
+  it("two servers over one bucket, racing: each LSN once, nobody's commit is lost", async (context) => {
+    onDemand(context);
     const s3 = new TinyS3();
     const s3Address = await s3.listen();
     try {

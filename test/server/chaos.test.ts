@@ -9,6 +9,7 @@ import { MemoryObjectStore } from "../../src/remote/memory-store.ts";
 import { PageStore } from "../../src/store/page-store.ts";
 import type { Volume } from "../../src/store/volume.ts";
 import { seededRandom } from "../local/xxh64.ts";
+import { onDemand } from "../more.ts";
 import { codecs, testSeed } from "../store/support.ts";
 import { ChaosProxy } from "./chaos-proxy.ts";
 import { type ServedHere, serveHere } from "./serve-here.ts";
@@ -45,7 +46,8 @@ async function agreed(volume: Volume, expected: readonly number[], at: number): 
 describe("a network that lies", () => {
   for (let i = 0; i < 4; i++) {
     const seed = testSeed * 31 + i;
-    it(`is survived, seed ${seed}`, { timeout: 120_000 }, async () => {
+    it(`is survived, seed ${seed}`, { timeout: 120_000 }, async (context) => {
+      if (i > 1) onDemand(context);
       const server: ServedHere = keep(await serveHere(new MemoryObjectStore()));
       const proxy = keep(await ChaosProxy.start({ upstream: server.url, seed, badness: 0.25 }));
       const random = seededRandom(seed);

@@ -10,7 +10,7 @@ import type { PageStore } from "../../src/store/page-store.ts";
 import type { Volume } from "../../src/store/volume.ts";
 import { filesBelow, runCli, runJson, startCli } from "../cli/cli.ts";
 import { seededRandom, testSeed } from "../local/xxh64.ts";
-import { wantsMore } from "../more.ts";
+import { onDemand, wantsMore } from "../more.ts";
 import { removeTemporary, temporary } from "../node/block-child.ts";
 import { killAfter, packageEntry, said, script, strangeKeys } from "./kill/children.ts";
 import { Content, FileVersions, numberIn, OWNER_PAGE, PAGE_BYTES, TAG } from "./kill/content.ts";
@@ -214,7 +214,8 @@ describe("invariants 2, 3 and 11 under kill -9", () => {
     expect(inImport).toBeGreaterThan(rounds / 2);
   }, 240_000);
 
-  it("the command that imports", async () => {
+  it("the command that imports", async (context) => {
+    onDemand(context);
     const rounds = wantsMore ? 8 : 3;
     const random = seededRandom(testSeed + 30);
     const folder = temporary();
