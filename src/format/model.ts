@@ -108,7 +108,7 @@ export interface CommitHeader {
    * Pages that go back to what older commits wrote, after the cut to `lowestPageCount`: newest first, LSNs <= restoredFrom. Page sets disjoint from one
    * another and from `changed` and `zeroed`.
    */
-  readonly restored: readonly RollupWriter[];
+  readonly restored: readonly PageWriter[];
   /** Never before the parent's. */
   readonly time: TimeMs;
   readonly pushId: PushId;
@@ -133,22 +133,18 @@ export interface Rollup {
    * Only commits with at least one surviving page; newest first; page sets disjoint. One at or below `from` wrote pages that a commit of the
    * interval restored.
    */
-  readonly writers: readonly RollupWriter[];
+  readonly writers: readonly PageWriter[];
 }
 
-export interface RollupWriter {
-  readonly lsn: Lsn;
-  /** Of the commit; undefined where whoever wrote it down did not know (stored as 32 zero bytes). */
-  readonly hash: Hash | undefined;
-  /** Changed or zeroed there, and by no later commit of the rollup. */
-  readonly pages: PageSet;
-}
-
-/** In a checkpoint: the pages that a commit wrote last. */
+/** Pages that one commit wrote last, in a rollup, a restore or a checkpoint. */
 export interface PageWriter {
   readonly lsn: Lsn;
-  /** Of that commit; undefined where whoever wrote the checkpoint did not know it: the commit may be gone, so its pages have places, here or in a checkpoint that the floor names. */
+  /**
+   * Of the commit; undefined where whoever wrote this down did not know it. The commit may be gone then, and its pages have places in a checkpoint that the
+   * floor names.
+   */
   readonly hash: Hash | undefined;
+  /** Changed or zeroed there, and by no later commit of what this is part of. */
   readonly pages: PageSet;
 }
 

@@ -8,7 +8,7 @@ import { assert } from "../base/assert.ts";
 import { type Hash, type Lsn, MAX_PAGE_COUNT, type PageCount } from "../base/brand.ts";
 import type { ErrorDetails } from "../base/errors.ts";
 import { ByteReader, ByteWriter } from "./bytes.ts";
-import type { CommitHeader, Rollup, RollupWriter } from "./model.ts";
+import type { CommitHeader, PageWriter, Rollup } from "./model.ts";
 import { PageSet } from "./page-set.ts";
 import { readWriters, writeWriters } from "./writers-codec.ts";
 
@@ -69,7 +69,7 @@ const coverage = new WeakMap<Rollup, PageSet>();
 export function remainingOf(older: Rollup, newer: Rollup): Rollup {
   assert(older.to === newer.from, `rollups to ${older.to} and from ${newer.from} are not adjacent`);
   const overwritten = rollupPages(newer);
-  const writers: RollupWriter[] = [];
+  const writers: PageWriter[] = [];
   for (const writer of older.writers) {
     const pages = writer.pages.clampTo(newer.lowestPageCount).subtract(overwritten);
     if (pages === writer.pages) writers.push(writer);
@@ -89,8 +89,8 @@ export function mergeRollups(older: Rollup, newer: Rollup): Rollup {
 }
 
 /** Two lists whose pages are disjoint as one. A commit is in both where the newer interval restored some of its pages. */
-function mergeWriters(newer: readonly RollupWriter[], older: readonly RollupWriter[]): RollupWriter[] {
-  const writers: RollupWriter[] = [];
+function mergeWriters(newer: readonly PageWriter[], older: readonly PageWriter[]): PageWriter[] {
+  const writers: PageWriter[] = [];
   for (let n = 0, o = 0; n < newer.length || o < older.length; ) {
     const a = newer[n];
     const b = older[o];

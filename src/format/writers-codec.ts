@@ -10,14 +10,14 @@ import { assert } from "../base/assert.ts";
 import type { Hash, Lsn } from "../base/brand.ts";
 import { type ByteReader, type ByteWriter, fromHex } from "./bytes.ts";
 import { HASH_BYTES } from "./hash.ts";
-import type { RollupWriter } from "./model.ts";
+import type { PageWriter } from "./model.ts";
 import { PageSet } from "./page-set.ts";
 import { type PageSetLimits, readPageSet, writePageSet } from "./page-set-codec.ts";
 
 const WRITER_BYTES_LEAST = 1 + HASH_BYTES + 2;
 const UNKNOWN_HASH = "0".repeat(2 * HASH_BYTES);
 
-export function writeWriters(writer: ByteWriter, writers: readonly RollupWriter[], top: number): void {
+export function writeWriters(writer: ByteWriter, writers: readonly PageWriter[], top: number): void {
   writer.varint(writers.length);
   let next = top;
   for (const { lsn, hash, pages } of writers) {
@@ -28,10 +28,10 @@ export function writeWriters(writer: ByteWriter, writers: readonly RollupWriter[
   }
 }
 
-export function readWriters(reader: ByteReader, top: number, limits?: PageSetLimits): RollupWriter[] {
+export function readWriters(reader: ByteReader, top: number, limits?: PageSetLimits): PageWriter[] {
   const count = reader.varint("the number of writers", top);
   reader.check(count * WRITER_BYTES_LEAST <= reader.remaining, "it claims more writers than there are bytes");
-  const writers: RollupWriter[] = [];
+  const writers: PageWriter[] = [];
   let next = top;
   for (let i = 0; i < count; i++) {
     const lsn = next - reader.varint("a writer's LSN");

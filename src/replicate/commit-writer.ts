@@ -22,7 +22,7 @@ import { newId } from "../format/ids.ts";
 import { trailingPowers } from "../format/jumps.ts";
 import { rollupKey, segmentKey } from "../format/keys.ts";
 import { LIMITS, RESTORED, SHORT_BANDS } from "../format/limits.ts";
-import type { CommitHeader, RollupWriter, SegmentRef } from "../format/model.ts";
+import type { CommitHeader, PageWriter, SegmentRef } from "../format/model.ts";
 import type { PageSet } from "../format/page-set.ts";
 import { PageSetBuilder } from "../format/page-set.ts";
 import { rollupOfCommit } from "../format/rollup-codec.ts";
@@ -51,7 +51,7 @@ export interface CommitFacts {
   /** Of a restore, which has no pages of its own: all that it takes back, and the state checksum that it thereby comes back to. */
   readonly restores?: {
     readonly from: Lsn;
-    readonly writers: readonly RollupWriter[];
+    readonly writers: readonly PageWriter[];
     readonly stateChecksum: StateChecksum;
   };
   /** Where the caller knows that older commits were collected: the lowest LSN down to which bands can be had. */

@@ -8,7 +8,7 @@ import { PagefoldError } from "../base/errors.ts";
 import { Lru } from "../base/lru.ts";
 import type { DecodedCheckpoint } from "../format/checkpoint-codec.ts";
 import type { DecodedCommit } from "../format/commit-codec.ts";
-import type { Floor, Manifest, ReadIndex, RollupWriter } from "../format/model.ts";
+import type { Floor, Manifest, PageWriter, ReadIndex } from "../format/model.ts";
 import { LoadedCheckpoint } from "./loaded-checkpoint.ts";
 import type { ChainStep } from "./remote-state.ts";
 
@@ -117,7 +117,7 @@ export class CommitDirectory {
   }
 
   /** The hashes that a verified list of writers knows. @throws `corrupt` as `learnHash` */
-  learnWriters(writers: readonly RollupWriter[]): void {
+  learnWriters(writers: readonly PageWriter[]): void {
     for (const { lsn, hash } of writers) if (hash !== undefined) this.learnHash(lsn, hash);
   }
 

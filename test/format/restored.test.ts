@@ -9,7 +9,7 @@ import { readHeader, writeHeader } from "../../src/format/commit-header.ts";
 import { touchedPageCount, touchedPages } from "../../src/format/commit-pages.ts";
 import { bandInterval, trailingPowers } from "../../src/format/jumps.ts";
 import { RESTORED, SHORT_BANDS } from "../../src/format/limits.ts";
-import type { CommitHeader, Rollup, RollupWriter } from "../../src/format/model.ts";
+import type { CommitHeader, PageWriter, Rollup } from "../../src/format/model.ts";
 import { PageSet } from "../../src/format/page-set.ts";
 import {
   decodeRollup,
@@ -179,7 +179,7 @@ describe("rollups over commits that restore", () => {
   });
 
   it("of two that restore pages of one commit, the hash is known where either knew it", () => {
-    const one = (lsn: number, hash: RollupWriter["hash"], page: number): Rollup => ({
+    const one = (lsn: number, hash: PageWriter["hash"], page: number): Rollup => ({
       from: (lsn - 1) as Lsn,
       to: lsn as Lsn,
       lowestPageCount: 9 as PageCount,
@@ -195,7 +195,7 @@ describe("rollups over commits that restore", () => {
   });
 });
 
-const restored: RollupWriter[] = [
+const restored: PageWriter[] = [
   { lsn: 3 as Lsn, hash: someHash(3), pages: PageSet.of([4, 7]) },
   { lsn: 1 as Lsn, hash: undefined, pages: PageSet.range(5, 6) },
 ];
@@ -277,7 +277,7 @@ describe("commits with restored pages, and with fewer bands", () => {
   });
 
   const header = restoring(sample.header);
-  const back = (writers: readonly RollupWriter[]) => ({ ...header, restored: writers });
+  const back = (writers: readonly PageWriter[]) => ({ ...header, restored: writers });
   it.each<[string, CommitHeader, RegExp]>([
     ["the bit without an LSN", { ...header, restoredFrom: undefined, restored: [] }, /feature bit/],
     ["an LSN without the bit", { ...header, features: sample.header.features }, /feature bit/],
@@ -313,7 +313,7 @@ describe("commits with restored pages, and with fewer bands", () => {
       })
       .map(({ parts, known, from, bands }): CommitHeader => {
         let taken = sample.header.changed.union(sample.header.zeroed);
-        const writers: RollupWriter[] = [];
+        const writers: PageWriter[] = [];
         for (const [i, part] of parts.entries()) {
           const pages = part.subtract(taken);
           const lsn = (from - 2 * i) as Lsn;

@@ -2,11 +2,11 @@
 import type { Hash, Lsn, PageCount } from "../../src/base/brand.ts";
 import type { Hasher } from "../../src/format/hash.ts";
 import { trailingPowers } from "../../src/format/jumps.ts";
-import type { BandRef, Rollup, RollupWriter } from "../../src/format/model.ts";
+import type { BandRef, PageWriter, Rollup } from "../../src/format/model.ts";
 import { encodeRollup, mergeRollups } from "../../src/format/rollup-codec.ts";
 
 /** A commit whose hash is known only when its bands are made: it is told to what holds it already. */
-export type OwnWriter = { -readonly [K in keyof RollupWriter]: RollupWriter[K] };
+export type OwnWriter = { -readonly [K in keyof PageWriter]: PageWriter[K] };
 
 export interface ChainBands {
   readonly refs: readonly BandRef[];

@@ -7,7 +7,7 @@ import { DIGEST_BYTES } from "../../src/format/hash.ts";
 import { commitKey, forkKey, manifestKey, restorePinKey } from "../../src/format/keys.ts";
 import { RESTORED } from "../../src/format/limits.ts";
 import { decodeManifest } from "../../src/format/manifest-codec.ts";
-import type { CommitHeader, RollupWriter } from "../../src/format/model.ts";
+import type { CommitHeader, PageWriter } from "../../src/format/model.ts";
 import { PageSet } from "../../src/format/page-set.ts";
 import { MemoryObjectStore } from "../../src/remote/memory-store.ts";
 import type { Volume } from "../../src/store/volume.ts";
@@ -82,7 +82,7 @@ describe("a commit that lies about what it takes back", async () => {
   const first = header.restored[0]!;
   const send = (change: (header: CommitHeader) => Partial<CommitHeader>) =>
     new Site(before.clone()).put(key, withHeader(real, change));
-  const instead = (writer: Partial<RollupWriter>) => ({
+  const instead = (writer: Partial<PageWriter>) => ({
     restored: [{ ...first, ...writer }, ...header.restored.slice(1)],
   });
 

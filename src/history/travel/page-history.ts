@@ -7,7 +7,7 @@ import { isPagefoldError, PagefoldError, throwIfAborted } from "../../base/error
 import type { DecodedCommit } from "../../format/commit-codec.ts";
 import { touchedPages } from "../../format/commit-pages.ts";
 import { pathDown } from "../../format/jumps.ts";
-import type { RollupWriter } from "../../format/model.ts";
+import type { PageWriter } from "../../format/model.ts";
 import { fetchChain } from "../../replicate/chain-fetch.ts";
 import { loadCommits, proveCommit } from "../../replicate/commit-lookup.ts";
 import type { ReplicaContext } from "../../replicate/context.ts";
@@ -132,7 +132,7 @@ function gone({ replica, remote }: ReplicaContext, lsn: Lsn): PagefoldError {
 interface Run {
   readonly from: Lsn;
   readonly to: Place;
-  readonly writer: RollupWriter;
+  readonly writer: PageWriter;
 }
 
 /**

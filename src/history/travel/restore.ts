@@ -7,7 +7,7 @@ import { LSN_ZERO, type Lsn, type PageCount, type StateChecksum } from "../../ba
 import { isPagefoldError, PagefoldError, throwIfAborted } from "../../base/errors.ts";
 import { StateChecksumSum } from "../../format/checksum.ts";
 import { forkKey, restorePinKey } from "../../format/keys.ts";
-import { type Floor, forkPoint, type RollupWriter } from "../../format/model.ts";
+import { type Floor, forkPoint, type PageWriter } from "../../format/model.ts";
 import { type PageSet, PageSetBuilder } from "../../format/page-set.ts";
 import { assertWritable } from "../../remote/writable.ts";
 import { CommitWriter, type FinishedCommit } from "../../replicate/commit-writer.ts";
@@ -43,7 +43,7 @@ export interface RestoreResult {
 
 /** How a state differs from an older one that is to be restored. */
 interface WayBack {
-  readonly writers: readonly RollupWriter[];
+  readonly writers: readonly PageWriter[];
   /** Pages that the older state never wrote. */
   readonly zeroed: PageSet;
 }
