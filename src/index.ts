@@ -23,7 +23,6 @@ export type { FrameDecoder } from "./format/frame-decoder.ts";
 export type { FrameEncoder } from "./format/frame-encoder.ts";
 export { PageSet } from "./format/page-set.ts";
 export type { CollectOptions, CollectResult, CollectStep } from "./history/collect/collect.ts";
-export type { KeptHistory, KeptState } from "./history/collect/kept-history.ts";
 export type { SweepProgress, SweptCounts, SweptKind } from "./history/collect/sweeper.ts";
 export type { CheckpointName } from "./history/compact/checkpoint.ts";
 export type {
@@ -42,6 +41,7 @@ export type { DetachOptions, DetachResult } from "./history/fork/detach.ts";
 export type { ForkOptions } from "./history/fork/fork.ts";
 export type { MergeOptions } from "./history/fork/merge.ts";
 export type { PromoteResult, RebaseOptions, RebaseResult } from "./history/fork/promote.ts";
+export type { KeptHistory, KeptState } from "./history/keep/kept-history.ts";
 export type { Duration, RetentionPolicy, StoredRetention } from "./history/keep/retention.ts";
 export type { KeptLsn, Reason } from "./history/keep/retention-plan.ts";
 export type { DiffOptions, StateDiff } from "./history/travel/diff.ts";

@@ -1,5 +1,5 @@
 /** What is kept of a volume's log, in figures of bounded size. */
-import type { KeptState } from "../history/collect/kept-history.ts";
+import type { KeptState } from "../history/keep/kept-history.ts";
 import type { Volume } from "../store/volume.ts";
 
 /** A state that can be read without older commits. */
