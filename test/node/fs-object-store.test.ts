@@ -1,5 +1,16 @@
 import { execFileSync } from "node:child_process";
-import { chmod, mkdir, mkdtemp, readdir, readlink, rm, stat, truncate, utimes, writeFile } from "node:fs/promises";
+import {
+  chmod,
+  mkdir,
+  mkdtemp,
+  readdir,
+  readlink,
+  rm,
+  stat,
+  truncate,
+  utimes,
+  writeFile,
+} from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
@@ -111,7 +122,9 @@ describe("file-system store", () => {
     for (const key of keys) await store.put(key, bytes(key));
     const opened = async () => {
       const fds = await readdir("/proc/self/fd");
-      const files = await Promise.all(fds.map((fd) => readlink(`/proc/self/fd/${fd}`).catch(() => "closed meanwhile")));
+      const files = await Promise.all(
+        fds.map((fd) => readlink(`/proc/self/fd/${fd}`).catch(() => "closed meanwhile")),
+      );
       return files.filter((file) => file.startsWith(directory)).length;
     };
     for (let round = 0; round < 3; round++) {
