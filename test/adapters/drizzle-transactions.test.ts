@@ -7,7 +7,7 @@ import {
   type PagefoldDrizzleDatabase,
   pagefoldDrizzle,
 } from "../../vfs/adapters/drizzle.ts";
-import type { Database } from "../../vfs/index.ts";
+import type { Database, DatabaseOptions } from "../../vfs/index.ts";
 import { CREATE_TABLES, posts, schema, users } from "./drizzle-schema.ts";
 import { gate, testDatabases } from "./support.ts";
 
@@ -16,11 +16,13 @@ let database: Database;
 let orm: PagefoldDrizzleDatabase<typeof schema>;
 type Executor = Pick<typeof orm, "insert">;
 
-beforeEach(async () => {
-  database = await databases.open(undefined, { busyTimeoutMs: 300 });
+beforeEach(() => open());
+
+async function open(options: DatabaseOptions = {}): Promise<void> {
+  database = await databases.open(undefined, options);
   orm = pagefoldDrizzle(database, { schema });
   await migrationRunner(database)(CREATE_TABLES);
-});
+}
 
 const add = (on: Executor, name: string) => on.insert(users).values({ name, age: 1, email: name });
 
@@ -164,6 +166,7 @@ describe("interleaving", () => {
   });
 
   it("the database from outside inside of a transaction's callback is told, instead of waiting for ever", async () => {
+    await open({ busyTimeoutMs: 100 });
     const inside = orm.transaction(async (tx) => {
       await add(tx, "a");
       await add(orm, "b");

@@ -5,7 +5,7 @@ import { PagefoldError } from "../../src/base/errors.ts";
 import { MemoryObjectStore } from "../../src/remote/memory-store.ts";
 import { PageStore } from "../../src/store/page-store.ts";
 import { PagefoldDialect } from "../../vfs/adapters/kysely.ts";
-import { Database } from "../../vfs/index.ts";
+import { Database, type DatabaseOptions } from "../../vfs/index.ts";
 import { gate, testDatabases } from "./support.ts";
 
 interface Tables {
@@ -16,11 +16,13 @@ const databases = testDatabases();
 let database: Database;
 let db: Kysely<Tables>;
 
-beforeEach(async () => {
-  database = await databases.open(undefined, { busyTimeoutMs: 300 });
+beforeEach(() => open());
+
+async function open(options: DatabaseOptions = {}): Promise<void> {
+  database = await databases.open(undefined, options);
   db = kyselyOn(database);
   await database.exec("CREATE TABLE t(id INTEGER PRIMARY KEY, who TEXT UNIQUE)");
-});
+}
 
 function kyselyOn(on: Database): Kysely<Tables> {
   return new Kysely<Tables>({ dialect: new PagefoldDialect({ database: on }) });
@@ -173,6 +175,7 @@ describe("interleaving", () => {
   });
 
   it("the plain database inside of a transaction's callback is told, instead of waiting for ever", async () => {
+    await open({ busyTimeoutMs: 100 });
     const inside = db.transaction().execute(async (trx) => {
       await add(trx, "a");
       await add(db, "b");
@@ -240,6 +243,7 @@ describe("misuse", () => {
   });
 
   it("a transaction that nobody ends is rolled back by destroy", async () => {
+    await open({ busyTimeoutMs: 100 });
     const trx = await db.startTransaction().execute();
     await add(trx, "lost");
     await expect(database.query("SELECT 1")).rejects.toMatchObject({ code: "busy" });

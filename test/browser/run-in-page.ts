@@ -57,7 +57,7 @@ type PageFunction = (args: never) => Promise<unknown>;
 export interface RunOptions {
   /** Default "page". */
   readonly where?: Place;
-  /** After so long a call has failed and its tab is done for. Default 30,000. */
+  /** After so long a call has failed and its tab is done for. Default 50,000: less than a test may take. */
   readonly timeoutMs?: number;
 }
 
@@ -86,7 +86,7 @@ export class Tab {
   }
 
   /** @throws PageError */
-  async run(call: Call, { where = "page", timeoutMs = 30_000 }: RunOptions = {}): Promise<unknown> {
+  async run(call: Call, { where = "page", timeoutMs = 50_000 }: RunOptions = {}): Promise<unknown> {
     if (this.#broken !== undefined) throw new Error(`this tab is done for: ${this.#broken}; open another`);
     const outcome = await this.#withTimeout(call, timeoutMs, this.#evaluate(call, where));
     if (outcome.kind === "value") return outcome.value;

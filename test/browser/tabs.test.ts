@@ -107,8 +107,8 @@ describe("three tabs", () => {
       await expect
         .poll(async () => (await page.results({ name: "count" })).at(-1), PATIENCE)
         .toEqual([{ n: 2 }]);
-      const commits = (await page.heard()).filter((line) => line.startsWith("commit"));
-      expect(commits).toHaveLength(2);
+      const commits = async () => (await page.heard()).filter((line) => line.startsWith("commit"));
+      await expect.poll(commits, PATIENCE).toHaveLength(2);
     }
     await closeAll(opened);
   });

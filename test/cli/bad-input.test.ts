@@ -15,7 +15,8 @@ import {
 } from "node:fs/promises";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
-import { failJson, filesBelow, runCli, runJson, sha256, startCli, temporaryFolder, until } from "./cli.ts";
+import { filesBelow, sha256, startCli, temporaryFolder, until } from "./cli.ts";
+import { failJson, runCli, runJson } from "./either.ts";
 import { sampleDatabase } from "./sample-database.ts";
 
 let folder: Awaited<ReturnType<typeof temporaryFolder>>;

@@ -3,7 +3,9 @@ import { readFile, rename, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import type { Inspection } from "../../src/inspect/inspection.ts";
-import { failJson, runCli, runJson, temporaryFolder } from "./cli.ts";
+import * as processes from "./cli.ts";
+import { temporaryFolder } from "./cli.ts";
+import { failJson, runCli, runJson } from "./either.ts";
 import { sampleDatabase } from "./sample-database.ts";
 
 let folder: Awaited<ReturnType<typeof temporaryFolder>>;
@@ -112,7 +114,7 @@ describe("inspect", () => {
   it("writes one file that needs nothing else", async () => {
     const file = at("shop.html");
     const args = ["inspect", "shop", "--store", store, "--tables", "--html", file];
-    const { code, stdout, stderr } = await runCli(args);
+    const { code, stdout, stderr } = await processes.runCli(args);
     expect({ code, stdout }).toEqual({ code: 0, stdout: "" });
     expect(stderr).toContain(file);
     const html = await readFile(file, "utf8");
@@ -120,7 +122,7 @@ describe("inspect", () => {
     expect(/(?:src|href)=|url\(/.test(html)).toBe(false);
     const json = /id="inspection">(.*?)<\/script>/s.exec(html)?.[1] ?? "";
     expect(JSON.parse(json)).toMatchObject({ format: "pagefold-inspection", name: "shop", version: 1 });
-    const failure = await failJson([...args.slice(0, -1), at("none", "shop.html")]);
+    const failure = await processes.failJson([...args.slice(0, -1), at("none", "shop.html")]);
     expect(failure).toMatchObject({ exit: 1, code: "unavailable" });
     expect(failure.message).toContain("name another file");
   });

@@ -1,6 +1,7 @@
 /** Arguments that cannot be right: exit code 2, before anything is touched. */
 import { describe, expect, it } from "vitest";
-import { failJson, runCli } from "./cli.ts";
+import { runCli } from "./cli.ts";
+import { failJson } from "./either.ts";
 
 const store = ["--store", "memory:"];
 

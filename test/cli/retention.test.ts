@@ -2,7 +2,9 @@
 import { writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { describe, expect, it } from "vitest";
-import { runCli, runJson, temporaryFolder } from "./cli.ts";
+import * as processes from "./cli.ts";
+import { temporaryFolder } from "./cli.ts";
+import { runCli, runJson } from "./either.ts";
 
 /** A store with a volume "shop" of so many commits. */
 async function shop(directory: string, commits: number): Promise<readonly string[]> {
@@ -42,7 +44,7 @@ describe("pagefold retention and gc", () => {
       expect(dry.stdout).toContain("kept         2 (keep) 3 (keep) 4 (newest)");
       expect(dry.stdout).toContain("wouldDelete  3 commits");
       expect(dry.stderr).toContain("nothing was changed");
-      const first = await runCli(["gc", "shop", ...store]);
+      const first = await processes.runCli(["gc", "shop", ...store]);
       expect(first.stdout).toMatch(/deleted +nothing/);
       expect(first.stderr).toMatch(/will go after \d{4}-/);
       expect(await runJson(["gc", "shop", "--grace", "0s", ...store])).toMatchObject({

@@ -8,7 +8,9 @@ import { flagOf, settingNames } from "../../server/http/ops/settings.ts";
 import { onDemand } from "../more.ts";
 import { fauxqsCredentials, type S3Server, startFauxqs } from "../node/fauxqs.ts";
 import { TinyS3 } from "../node/tiny-s3.ts";
-import { type CliResult, failJson, filesBelow, runCli, runJson, sha256, temporaryFolder } from "./cli.ts";
+import * as processes from "./cli.ts";
+import { type CliResult, filesBelow, sha256, temporaryFolder } from "./cli.ts";
+import { failJson, runCli, runJson } from "./either.ts";
 import { sampleDatabase } from "./sample-database.ts";
 import { endServers, serve } from "./serve.ts";
 
@@ -275,7 +277,7 @@ describe("over S3", () => {
       const [a, b] = await Promise.all([serve(store, { env }), serve(store, { env })]);
       await runJson(["import", source, "--tag", "shop", "--store", a.url]);
       const add = (url: string, id: number) =>
-        runCli(["sql", "shop", `INSERT INTO items (id) VALUES (${-id})`, "--store", url, "--json"]);
+        processes.runCli(["sql", "shop", `INSERT INTO items (id) VALUES (${-id})`, "--store", url, "--json"]);
       let pushed = 0;
       for (let round = 0; round < 2; round++) {
         const results = await Promise.all([add(a.url, ++pushed), add(b.url, ++pushed)]);
@@ -353,7 +355,7 @@ describe("pagefold token", () => {
   it("prints the token and nothing else on stdout, what it allows on stderr", async () => {
     const env = { PAGEFOLD_JWT_SECRET: "a secret of more than thirty-two bytes" };
     const args = ["token", "--right", "write:shop-*", "read:*", "--expires", "90m", "--subject", "al"];
-    const { code, stdout, stderr } = await runCli(args, { env });
+    const { code, stdout, stderr } = await processes.runCli(args, { env });
     expect(code).toBe(0);
     expect(stdout).toMatch(/^[\w-]+\.[\w-]+\.[\w-]+\n$/);
     expect(stderr).toMatch(/^write:shop-\*, read:\* until \d{4}-/);

@@ -1,9 +1,11 @@
-/** `pagefold sql` as a process: what it writes and pushes, where SQL and values come from, the forms of rows, what a failure leaves behind. */
+/** `pagefold sql`: what it writes and pushes, where SQL and values come from, the forms of rows, what a failure leaves behind. */
 import { rename, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { onDemand, wantsMore } from "../more.ts";
-import { failJson, filesBelow, runCli, runJson, startCli, temporaryFolder, until } from "./cli.ts";
+import * as processes from "./cli.ts";
+import { filesBelow, startCli, temporaryFolder, until } from "./cli.ts";
+import { failJson, runCli, runJson } from "./either.ts";
 
 interface SqlDocument {
   columns: string[];
@@ -63,7 +65,7 @@ describe("writing", () => {
 
   it("tells people on stderr what was changed and pushed", async () => {
     const name = await fresh("told");
-    const { stdout, stderr } = await runCli(args(name, "UPDATE t SET b = 'x'"));
+    const { stdout, stderr } = await processes.runCli(args(name, "UPDATE t SET b = 'x'"));
     expect(stdout).toBe("");
     expect(stderr).toMatch(
       /^2 rows changed in \d+ ms: .* fetched\npushed 1 local commit as LSN 2, \d+ pages?\n$/,
@@ -191,7 +193,8 @@ describe("where SQL comes from", () => {
     await writeFile(at("one.sql"), "\ufeffCREATE TABLE s(x);\nINSERT INTO s VALUES ('ü;');");
     await writeFile(at("two.sql"), "INSERT INTO s VALUES ('two') -- no semicolon");
     const files = ["-f", at("one.sql"), "--file", "-", "-f", at("two.sql")];
-    const { rows } = await runJson<SqlDocument>(args("files", "--create", ...files, "SELECT x FROM s"), {
+    const asked = args("files", "--create", ...files, "SELECT x FROM s");
+    const { rows } = await processes.runJson<SqlDocument>(asked, {
       stdin: "INSERT INTO s VALUES ('from stdin'); INSERT INTO s VALUES (2)",
     });
     expect(rows).toEqual([["ü;"], ["from stdin"], [2], ["two"]]);

@@ -1,8 +1,10 @@
-/** Every verb end to end, as separate processes over one file-system store. */
+/** Every verb end to end, over one file-system store. */
 import { readFile, rename, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
-import { failJson, runCli, runJson, sha256, temporaryFolder } from "./cli.ts";
+import * as processes from "./cli.ts";
+import { sha256, temporaryFolder } from "./cli.ts";
+import { failJson, runCli, runJson } from "./either.ts";
 import { sampleDatabase } from "./sample-database.ts";
 
 interface ImportResult {
@@ -37,7 +39,7 @@ beforeAll(async () => {
   source = at("source.db");
   database = await sampleDatabase();
   await writeFile(source, database);
-  imported = await runJson<ImportResult>(["import", source, "--store", store, "--tag", "shop"]);
+  imported = await processes.runJson<ImportResult>(["import", source, "--store", store, "--tag", "shop"]);
 });
 
 afterAll(async () => folder?.remove());
@@ -187,7 +189,8 @@ describe("sql", () => {
 
   it("prints a table for people, the cost on stderr; takes the query from stdin", async () => {
     const sql = "SELECT item, tag FROM tags ORDER BY item LIMIT 2";
-    const { code, stdout, stderr } = await runCli(["sql", "shop", "-", "--store", store], { stdin: sql });
+    const ask = ["sql", "shop", "-", "--store", store];
+    const { code, stdout, stderr } = await processes.runCli(ask, { stdin: sql });
     expect(code).toBe(0);
     expect(stdout).toBe("item  tag\n----  -----\n   3  tag-3\n   6  tag-6\n");
     expect(stderr).toMatch(/^2 rows in \d+ ms: \d+ faults, \d+ requests, .* fetched\n$/);
@@ -221,7 +224,7 @@ describe("read", () => {
   });
 
   it("reads the whole volume by default", async () => {
-    const { code, bytes } = await runCli(["read", "shop", "--store", store]);
+    const { code, bytes } = await processes.runCli(["read", "shop", "--store", store]);
     expect(code).toBe(0);
     expect(sha256(bytes)).toBe(sha256(database));
   });
@@ -239,6 +242,7 @@ describe("read", () => {
 
 describe("clone, hydrate, status, pull", () => {
   it("a clone fetches no page, hydrate fetches all, and then everything is here", async () => {
+    const { runJson } = processes;
     const local = at("clone-local");
     const args = ["shop", "--store", store, "--local", local];
     const cloned = await runJson(["clone", ...args]);
@@ -353,6 +357,7 @@ describe("write, push, reset", () => {
   });
 
   it("two replicas with commits of their own: the second to push learns that it diverged, and reset resolves it", async () => {
+    const { runJson, failJson } = processes;
     const [a, b] = [at("diverged-a"), at("diverged-b")].map((local) => [
       "scratch",
       "--store",
@@ -404,13 +409,13 @@ describe("log, tags, verify", () => {
 
 describe("the frame", () => {
   it("PAGEFOLD_STORE stands in for --store", async () => {
-    const { code, stdout } = await runCli(["tags"], { env: { PAGEFOLD_STORE: store } });
+    const { code, stdout } = await processes.runCli(["tags"], { env: { PAGEFOLD_STORE: store } });
     expect(code).toBe(0);
     expect(stdout).toContain("shop");
   });
 
   it("--help and --version succeed on stdout", async () => {
-    const help = await runCli(["--help"]);
+    const help = await processes.runCli(["--help"]);
     expect(help.code).toBe(0);
     for (const verb of [
       "import",

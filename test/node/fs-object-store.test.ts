@@ -131,13 +131,12 @@ describe("file-system store", () => {
       const got = await Promise.all(keys.map((key) => store.get(key, { range: { offset: 0, length: 9 } })));
       expect(got).toEqual(keys.map(bytes));
     }
-    await new Promise((done) => setTimeout(done, 50));
-    expect(await opened()).toBeLessThanOrEqual(4);
+    // Files are closed when whoever reads them has ended.
+    await expect.poll(opened).toBeLessThanOrEqual(4);
     const late = store.get("f/1");
     await store.close();
     expect(await late).toEqual(bytes("f/1"));
-    await new Promise((done) => setTimeout(done, 50));
-    expect(await opened()).toBe(0);
+    await expect.poll(opened).toBe(0);
     await expect(store.get("f/1")).rejects.toMatchObject({ code: "closed" });
   });
 

@@ -338,14 +338,14 @@ describe("limits", () => {
     const server = await operated(
       async (request) => {
         if (request.method === "POST") return new Response(`${(await request.arrayBuffer()).byteLength}`);
-        await new Promise((resolve) => setTimeout(resolve, 600));
+        await new Promise((resolve) => setTimeout(resolve, 1500));
         return new Response("events");
       },
-      { settings: { requestTimeout: 250 } },
+      { settings: { requestTimeout: 1000 } },
     );
     const slow = async function* (): AsyncGenerator<Uint8Array> {
       for (let i = 0; i < 4; i++) {
-        await new Promise((resolve) => setTimeout(resolve, 120));
+        await new Promise((resolve) => setTimeout(resolve, 300));
         yield new Uint8Array(10);
       }
     };

@@ -91,7 +91,8 @@ overFamilies("invariant 1: connections of one VFS", (family) => {
     const started = performance.now();
     await expect(patient.run("INSERT INTO t VALUES (1)")).rejects.toMatchObject({ code: "busy" });
     expect(performance.now() - started).toBeGreaterThanOrEqual(55);
-    const waiting = patient.run("INSERT INTO t VALUES (?)", ["patient"]);
+    const steadfast = await opened.connect("db", { busyTimeoutMs: 30_000 });
+    const waiting = steadfast.run("INSERT INTO t VALUES (?)", ["patient"]);
     await new Promise((resolve) => setTimeout(resolve, 15));
     await a.run("INSERT INTO t VALUES ('a'); COMMIT");
     await waiting;

@@ -24,7 +24,7 @@ class Watch {
   /** Waits until it has told so much, and a little longer for more that would be too much. */
   async has(...all: SqlRow[][]): Promise<void> {
     await expect
-      .poll(() => this.told.length, { timeout: 10_000, interval: 5 })
+      .poll(() => this.told.length, { timeout: 30_000, interval: 5 })
       .toBeGreaterThanOrEqual(all.length);
     await new Promise((resolve) => setTimeout(resolve, 15));
     expect(this.told).toEqual(all);
@@ -53,12 +53,14 @@ overBridges("live", (bridge: Bridge) => {
     await watch.has([{ n: 2 }]);
     await database.exec("INSERT INTO t VALUES (3)");
     await watch.has([{ n: 2 }], [{ n: 3 }]);
+    await parameters.has([{ a: 2 }], [{ a: 2 }, { a: 3 }]);
     await database.transaction(async (tx) => {
       await tx.exec("INSERT INTO t VALUES (4)");
       await watch.has([{ n: 2 }], [{ n: 3 }]);
       await tx.exec("DELETE FROM t WHERE a = 4; INSERT INTO t VALUES (5)");
     });
     await watch.has([{ n: 2 }], [{ n: 3 }], [{ n: 4 }]);
+    await parameters.has([{ a: 2 }], [{ a: 2 }, { a: 3 }], [{ a: 2 }, { a: 3 }, { a: 5 }]);
     await database.push();
     await database.exec("DELETE FROM t WHERE a = 1");
     await database.reset();

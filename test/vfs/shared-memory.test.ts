@@ -169,7 +169,7 @@ describe("shared-memory bridge", () => {
   });
 
   it("no answer within the time is unavailable; a late answer harms no later batch", async () => {
-    const { bridge, counts } = await start({ timeoutMs: 150 });
+    const { bridge, counts } = await start({ timeoutMs: 1000 });
     expect(() => bridge.run(plan([never]))).toThrow(
       expect.objectContaining({ code: "unavailable", retryable: true }),
     );

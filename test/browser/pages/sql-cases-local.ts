@@ -98,7 +98,7 @@ export function localCases({ it }: TestApi, run: SqlRun): void {
   it(
     "others wait while a transaction is open, as long as they may",
     opening(run, async (opened) => {
-      const db = await opened.create({ busyTimeoutMs: 150 });
+      const db = await opened.create();
       await db.exec("CREATE TABLE t(a)");
       const order: string[] = [];
       let waiting: Promise<unknown> | undefined;
@@ -110,7 +110,8 @@ export function localCases({ it }: TestApi, run: SqlRun): void {
       });
       await waiting;
       equal(order, ["own", "other"]);
-      const busy = await db.transaction(async () => failure(db.query("SELECT 1"), "busy"));
+      const hasty = await opened.create({ busyTimeoutMs: 150 });
+      const busy = await hasty.transaction(async () => failure(hasty.query("SELECT 1"), "busy"));
       check(busy.message.includes("150 ms"), busy.message);
       equal(await db.query("SELECT a FROM t"), [{ a: "own" }, { a: "other" }]);
     }),
@@ -162,9 +163,9 @@ export function localCases({ it }: TestApi, run: SqlRun): void {
       }
       equal(seen, [1, 2, 3]);
       const ended = new AbortController();
-      setTimeout(() => ended.abort(), 20);
       const results = db.live("SELECT 1 AS one", { signal: ended.signal });
       equal((await results.next()).value, [{ one: 1 }]);
+      setTimeout(() => ended.abort(), 20);
       await failure(results.next(), "aborted");
     }),
   );

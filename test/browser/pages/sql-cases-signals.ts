@@ -7,18 +7,18 @@ import { ENDLESS, opening, type SqlRun, SUM, SUM_SQL, sleep, WORDS } from "./sql
 const LONG =
   "WITH RECURSIVE c(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM c WHERE i < 500000) SELECT count(*) AS n FROM c";
 /** Where nothing interrupts a request that has been sent: it ends by itself. */
-const REQUEST_LIMIT_MS = 400;
+const REQUEST_LIMIT_MS = 1000;
 
-/** Fails with `aborted`, soon after the signal fires. */
-async function checkAborted(work: (signal: AbortSignal) => Promise<unknown>, soonMs = 1000): Promise<void> {
+/** Fails with `aborted` once the signal fires. What it interrupts has no end of its own: where the signal is not heard, this does not end either. */
+async function checkAborted(
+  work: (signal: AbortSignal) => Promise<unknown>,
+  meanwhile: () => Promise<unknown> = () => sleep(100),
+): Promise<void> {
   const controller = new AbortController();
   const running = failure(work(controller.signal), "aborted");
-  await sleep(150);
-  const start = performance.now();
+  await meanwhile();
   controller.abort();
   await running;
-  const took = performance.now() - start;
-  check(took < soonMs, `it ended ${took} ms after the signal`);
 }
 
 export function signalCases(api: TestApi, run: SqlRun): void {
@@ -28,11 +28,12 @@ export function signalCases(api: TestApi, run: SqlRun): void {
     "a query that computes is interrupted, and timers run meanwhile",
     opening(run, async (opened) => {
       const db = await opened.create();
-      let ticks = 0;
-      const timer = setInterval(() => ticks++, 10);
-      await checkAborted((signal) => db.query(ENDLESS, { signal }));
-      clearInterval(timer);
-      check(ticks >= 2, `${ticks} ticks of 10 ms in 150 ms`);
+      await checkAborted(
+        (signal) => db.query(ENDLESS, { signal }),
+        async () => {
+          for (let ticks = 0; ticks < 10; ticks++) await sleep(10);
+        },
+      );
       equal(await db.query("SELECT 1 AS one"), [{ one: 1 }]);
     }),
   );
@@ -42,7 +43,7 @@ export function signalCases(api: TestApi, run: SqlRun): void {
     opening(run, async (opened) => {
       const db = await opened.create();
       const first = db.query(LONG);
-      await checkAborted((signal) => db.query(ENDLESS, { signal }), 5000);
+      await checkAborted((signal) => db.query(ENDLESS, { signal }));
       equal(await first, [{ n: 500_000 }]);
     }),
   );
@@ -96,7 +97,7 @@ function waitingCases({ it }: TestApi, run: SqlRun): void {
       const db = await opened.open(space, "words", options);
       await space.rule("gets", "hold");
       // A synchronous request cannot be taken back; the next attempt is not made.
-      await checkAborted((signal) => db.query(SUM_SQL, { signal }), run.bridge === "sync-xhr" ? 2000 : 1000);
+      await checkAborted((signal) => db.query(SUM_SQL, { signal }));
       await space.clear();
       equal(await db.queryOne(SUM_SQL), { rows: WORDS, sum: SUM });
     }),
@@ -114,7 +115,7 @@ function waitingCases({ it }: TestApi, run: SqlRun): void {
       await db.close();
       await running;
       const took = performance.now() - start;
-      check(took < 2500, `closing took ${took} ms`);
+      check(took < 15_000, `closing took ${took} ms, of a query whose requests are held for ever`);
       await space.clear();
     }),
   );
@@ -125,7 +126,7 @@ function waitingCases({ it }: TestApi, run: SqlRun): void {
     "a store that never answers ends a query in time",
     opening(run, async (opened) => {
       const space = opened.imported();
-      const db = await opened.open(space, "words", { faultTimeoutMs: 200 });
+      const db = await opened.open(space, "words", { faultTimeoutMs: 800 });
       await space.rule("gets", "hold");
       await failure(db.query(SUM_SQL), "unavailable");
       await space.clear();
