@@ -112,7 +112,7 @@ async function tryLaunch(
       headless: true,
       args: [...ARGUMENTS, ...(options.incognito === true ? ["--incognito"] : [])],
       env: { ...process.env, ...environment },
-      timeout: 30_000,
+      timeout: 50_000,
     });
   } catch (error) {
     process.off("exit", removeProfile);

@@ -1,5 +1,6 @@
 /** `openDatabase` in a page: the first visit, reloads, without a network, every storage, the past, and what it refuses. */
 import { beforeAll, describe, expect, it } from "vitest";
+import { onDemand } from "../more.ts";
 import { SUM, SUM_SQL } from "./pages/sql-run.ts";
 import type * as tabs from "./pages/tabs.ts";
 import { type Tab, type TestContext, useBrowser } from "./run-in-page.ts";
@@ -158,7 +159,8 @@ describe("opening", () => {
     await tab.close();
   });
 
-  it("with `live` moves on as others push, in every tab", async (context) => {
+  it("with `live` moves on as others push, in every tab, where the store can only be asked now and then", async (context) => {
+    onDemand(context);
     const space = freshSpace();
     const writer = await newPage(context);
     await writer.page.open({ space, storage: "memory" });

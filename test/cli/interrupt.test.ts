@@ -46,7 +46,11 @@ describe("invariant 11: an interrupted import", () => {
         lsn: 1,
         bytes: bytes.length,
       });
-      expect(await runJson(["verify", "big", "--store", store])).toMatchObject({ lsn: 1 });
+      // Once byte for byte, as it costs what the whole file does.
+      if (signal === "SIGTERM") {
+        expect(await runJson(["verify", "big", "--store", store])).toMatchObject({ lsn: 1 });
+        return;
+      }
       const out = at(`out-${signal}`);
       await runJson(["export", "big", out, "--store", store]);
       expect(sha256(await readFile(out))).toBe(sha256(bytes));

@@ -5,7 +5,7 @@ import { openLog, payloadOf } from "../local/log-fixture.ts";
 import { seededRandom, testSeed } from "../local/xxh64.ts";
 import { bundle, removeTemporary, start, temporary } from "./block-child.ts";
 
-const ROUNDS = 30;
+const ROUNDS = 16;
 
 describe("record log under kill -9", () => {
   let script: string;

@@ -158,7 +158,7 @@ describe("process lock between processes", () => {
   });
 
   it("invariant 5: of processes that race for a dead owner's lock exactly one wins", async () => {
-    for (let round = 0; round < 6; round++) {
+    for (let round = 0; round < 3; round++) {
       const directory = temporary();
       const owner = start(script, directory);
       await owner.printed("locked");

@@ -14,6 +14,7 @@ import type { StoreSettings } from "../../src/store/settings.ts";
 import type { Volume } from "../../src/store/volume.ts";
 import { ReplicaLog } from "../../src/volume/replica-log.ts";
 import { seededRandom, testSeed } from "../local/xxh64.ts";
+import { wantsMore } from "../more.ts";
 import { type CrashState, RecordingBlockFileSystem } from "./block-crash.ts";
 import {
   contentOf,
@@ -238,6 +239,10 @@ const families: Record<string, Partial<StoreSettings>> = {
   "with a page cache on disk": { ...tight, diskBytes: 24 * PAGE },
 };
 const WORKLOADS = 2;
+/** Which states of the disk are tried between two of its operations. */
+const DISKS = wantsMore
+  ? { exhaustiveUpTo: 4, samples: 4, torn: 4 }
+  : { exhaustiveUpTo: 3, samples: 3, torn: 3 };
 const STEPS = 24;
 
 interface Tally {
@@ -255,9 +260,7 @@ async function enumerate(seed: number, workload: Workload, tally: Tally): Promis
   for await (const disk of workload.files.crashStates({
     seed,
     from,
-    exhaustiveUpTo: 4,
-    samples: 4,
-    torn: 4,
+    ...DISKS,
   })) {
     tally.disks++;
     const all = disk.issued !== point;
@@ -302,8 +305,8 @@ describe("the engine after a crash", () => {
         `${name}: ${disks} states of the disk, ${crashes} crashes, ${late} with a PUT that came late, ${twice} while recovering`,
       );
       // A search that tries little finds nothing.
-      expect(crashes).toBeGreaterThan(300);
-      expect(late).toBeGreaterThan(5);
+      expect(crashes).toBeGreaterThan(200);
+      expect(late).toBeGreaterThan(3);
       expect(twice).toBeGreaterThan(10);
       expect(compactions).toBeGreaterThan(0);
       expect(steps.size).toBeGreaterThanOrEqual(9);

@@ -21,7 +21,7 @@ import {
 } from "./engine-model.ts";
 
 const codecs = await loadCodecs();
-const RUNS = Number(process.env.PAGEFOLD_TEST_RUNS ?? (wantsMore ? 180 : 90));
+const RUNS = Number(process.env.PAGEFOLD_TEST_RUNS ?? (wantsMore ? 180 : 60));
 const REPLICAS_MOST = 4;
 const PAGES_MOST = 40;
 

@@ -78,7 +78,7 @@ async function checkStore(store: string): Promise<void> {
 
 describe("invariants 2, 3 and 11 under kill -9", () => {
   it("one process that commits and pushes", async () => {
-    const rounds = 7;
+    const rounds = wantsMore ? 7 : 5;
     let inCommit = 0;
     let inPush = 0;
     await Promise.all(

@@ -11,6 +11,7 @@ import { afterAll, expect, it } from "vitest";
 import { loadCodecs } from "../../src/format/codecs.ts";
 import { canSuspend } from "../../vfs/sqlite/thunks.ts";
 import { testSeed } from "../local/xxh64.ts";
+import { wantsMore } from "../more.ts";
 import { checkElsewhere } from "./checks.ts";
 import { openOtherBuild } from "./other-build.ts";
 import { shrink } from "./shrink.ts";
@@ -18,7 +19,7 @@ import { type Program, programs, take } from "./steps.ts";
 import { converge } from "./verbs.ts";
 import { World } from "./world.ts";
 
-const RUNS = 50 * Number(process.env.PAGEFOLD_MODEL_RUNS ?? 1);
+const RUNS = (wantsMore ? 50 : 35) * Number(process.env.PAGEFOLD_MODEL_RUNS ?? 1);
 
 /** A run in which one of these never happened proves nothing about it. */
 const EVENTS = [

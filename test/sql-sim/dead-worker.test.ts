@@ -10,6 +10,7 @@ import type { ObjectStore } from "../../src/remote/object-store.ts";
 import { withFaults } from "../../src/remote/with-faults.ts";
 import { Database } from "../../vfs/index.ts";
 import { seededRandom, testSeed } from "../local/xxh64.ts";
+import { wantsMore } from "../more.ts";
 import { removeTemporary, temporary } from "../node/block-child.ts";
 import { bundleWorker } from "../vfs/bundle.ts";
 import { countdown } from "./countdown.ts";
@@ -151,7 +152,7 @@ describe("invariants 2 and 3 when the worker ends", { timeout: 240_000 }, () => 
   it("exits in the middle of a write: every write of a few transactions", async () => {
     const { store, local } = await founded();
     let n = 0;
-    for (let write = 1; write <= 6; write++) {
+    for (let write = 1; write <= (wantsMore ? 6 : 4); write++) {
       const left = countdown();
       const { database } = await openHeld(store, "bank", { local, workerUrl: dyingUrl });
       left[0] = write;

@@ -7,6 +7,7 @@ import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { openStore } from "../../src/node/index.ts";
 import { Database } from "../../vfs/index.ts";
 import { seededRandom, testSeed } from "../local/xxh64.ts";
+import { onDemand } from "../more.ts";
 import { removeTemporary, start, temporary } from "../node/block-child.ts";
 import { killAfter, said, strangeKeys } from "../sim/kill/children.ts";
 import { bundleWorker } from "../vfs/bundle.ts";
@@ -115,8 +116,10 @@ async function killLanes(
 describe("invariants 2 and 3 under kill -9", { timeout: 240_000 }, () => {
   it("transactions, durable", () => killLanes(["full", "full"], "committed ", 150));
 
-  it("transactions, relaxed by a setting or by PRAGMA synchronous: a kill of the process loses nothing", () =>
-    killLanes(["relaxed", "synchronous"], "committed ", 150));
+  it("transactions, relaxed by a setting or by PRAGMA synchronous: a kill of the process loses nothing", (context) => {
+    onDemand(context);
+    return killLanes(["relaxed", "synchronous"], "committed ", 150);
+  });
 
   it("VACUUM", () => killLanes(["vacuum", "vacuum"], "vacuuming ", 120));
 

@@ -116,7 +116,7 @@ export function instanceCases({ it }: TestApi, run: SqlRun): void {
           await writer?.run(i % 2 === 0 ? "COMMIT" : "ROLLBACK");
         }
       };
-      await Promise.all([write(), ...readers.map((reader, i) => readMany(ofConnection(reader), i))]);
+      await Promise.all([write(), ...readers.map((reader, i) => readMany(ofConnection(reader), i, 8))]);
       const [check1] = (await readers[0]?.run("PRAGMA integrity_check")) ?? [];
       equal(check1?.rows, [["ok"]]);
       const [changed] = (await readers[1]?.run("SELECT count(*) FROM words WHERE filler LIKE 'x%'")) ?? [];
