@@ -129,7 +129,7 @@ async function isOvertaken(
   return true;
 }
 
-/** No floor names the checkpoint, and none will: it is below the newest, or reads from what another compaction overtook. */
+/** No floor names the checkpoint, and none will: it is below the newest and of before that, or reads from what another compaction overtook. */
 async function isUseless(
   context: ServerContext,
   known: KnownVolume,
@@ -139,11 +139,11 @@ async function isUseless(
   const floor = await context.logs.floor(known, signal);
   if (floor === undefined) return false;
   if (floor.checkpoints.some((each) => checkpointKey(volume, each.lsn, each.hash) === key)) return false;
-  if (lsn < floor.lsn) return true;
   const bytes = await context.origin.get(key, { signal });
   if (bytes === undefined) return true;
+  const { segments: named, madeUnder } = decodeCheckpoint(bytes, context.codecs.hash, { volume, lsn });
+  if (lsn < floor.lsn && madeUnder < floor.n) return true;
   const { segments } = await context.kept.under(known, floor, signal);
-  const { segments: named } = decodeCheckpoint(bytes, context.codecs.hash, { volume, lsn });
   return named.some(
     (segment) =>
       segment.kind === "compacted" && segment.number < floor.n && !segments.has(placedKey(segment)),

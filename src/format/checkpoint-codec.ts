@@ -2,7 +2,7 @@
  * `volumes/<volume>/checkpoints/<~lsn>-<hash>`: the whole page table as of an LSN, and where pages lie (FORMAT.md, "Checkpoint"). Whoever
  * reads one knows the BLAKE3-256 hash of all its bytes, and checks it first.
  *
- *     0 4 "PFCK"   4 2 version   6 2 zero · volume 16 · compatible u32 · incompatible u32 ·
+ *     0 4 "PFCK"   4 2 version   6 2 zero · volume 16 · compatible u32 · incompatible u32 · varint number of a floor ·
  *     varint length, prefix and header of the commit as stored ·
  *     varint writers, newest first, each: varint LSN below the one before (the first: below the commit's) · u8 known [hash 32] · page set ·
  *     varint volumes, each: id 16 ·
@@ -61,6 +61,7 @@ export function encodeCheckpoint(checkpoint: Checkpoint, hasher: Hasher): { byte
   writeMagic(writer, MAGIC);
   writer.u16(0).bytes(idToBytes(checkpoint.volume));
   writeFeatures(writer, checkpoint.features);
+  writer.varint(checkpoint.madeUnder);
   writer.varint(checkpoint.header.length).bytes(checkpoint.header);
   writePageWriters(writer, commit.header.lsn, checkpoint.writers);
   const volumes = [...new Set(checkpoint.segments.map(({ volume }) => volume))];
@@ -87,22 +88,46 @@ export function decodeCheckpoint(
   }
   const reader: ByteReader = new ByteReader(bytes, "a checkpoint", details);
   reader.check(bytes.length <= LIMITS.checkpointBytes, "it is too large");
-  readMagic(reader, MAGIC, "a checkpoint", details);
-  reader.check(reader.u16("reserved bytes") === 0, "reserved bytes are not zero");
-  const volume = idFromBytes<VolumeId>(reader.bytes(ID_BYTES, "the volume"));
-  reader.check(volume === expect.volume, `it belongs to volume ${volume}`);
-  const features = readFeatures(reader, "a checkpoint", details);
+  const start = readStart(reader, expect.volume, details);
   const header = reader.bytes(reader.varint("the header's length", reader.remaining), "the header").slice();
   const writers = readPageWriters(reader, expect.lsn);
   const volumes = readVolumes(reader);
   const segments = readSegments(reader, volumes);
-  readExtension(reader, features);
+  readExtension(reader, start.features);
   reader.end();
-  const checkpoint = { volume, features, header, writers, segments };
+  const checkpoint = { ...start, header, writers, segments };
   const { commit, problem } = inspect(checkpoint, hasher);
   reader.check(problem === undefined, problem ?? "");
   reader.check(commit.header.lsn === expect.lsn, `it is of LSN ${commit.header.lsn}`);
   return { ...checkpoint, hash, commit, length: bytes.length };
+}
+
+/** Enough of a checkpoint to tell under which floor it was made. */
+export const CHECKPOINT_START_BYTES = 48;
+
+/**
+ * The number of the floor under which a checkpoint was made, from its first `CHECKPOINT_START_BYTES`, which nothing proves. Throws `corrupt` or
+ * `unsupported_version`.
+ */
+export function checkpointMadeUnder(
+  bytes: Uint8Array,
+  expect: { readonly volume: VolumeId; readonly lsn: Lsn },
+): number {
+  const reader = new ByteReader(bytes, "a checkpoint", expect);
+  return readStart(reader, expect.volume, expect).madeUnder;
+}
+
+function readStart(
+  reader: ByteReader,
+  expected: VolumeId,
+  details: ErrorDetails,
+): Pick<Checkpoint, "volume" | "features" | "madeUnder"> {
+  readMagic(reader, MAGIC, "a checkpoint", details);
+  reader.check(reader.u16("reserved bytes") === 0, "reserved bytes are not zero");
+  const volume = idFromBytes<VolumeId>(reader.bytes(ID_BYTES, "the volume"));
+  reader.check(volume === expected, `it belongs to volume ${volume}`);
+  const features = readFeatures(reader, "a checkpoint", details);
+  return { volume, features, madeUnder: reader.varint("the number of a floor") };
 }
 
 /** Who wrote pages last, as checkpoints and local records store it; `top` is the newest LSN there may be. */

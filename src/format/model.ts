@@ -164,6 +164,8 @@ export interface PlacedSegment {
 export interface Checkpoint {
   readonly volume: VolumeId;
   readonly features: FeatureBits;
+  /** Number of the floor that held when it was made, 0 where there was none: as long as that holds, it may still be named. */
+  readonly madeUnder: number;
   /** Prefix and header of the commit at that LSN, as stored. */
   readonly header: Uint8Array;
   /** Of every page that was written and not cut off; newest first, LSNs falling, page sets disjoint. */

@@ -86,7 +86,7 @@ describe("golden files of version 1", () => {
   it("checkpoint, floor, config", async () => {
     const { volume } = sampleManifest;
     const checkpoint = read("v1-checkpoint.bin");
-    const proof = "1bd9be87ab8a6eb1b2f5ed4fa7110c515a6b85f6d52f2b2714f1dcc7a76254a9";
+    const proof = "0362c4cd440c97d192437c9fad415ded60048db93176a79fe4201cf5b87b5310";
     expect(hash.blake3(checkpoint)).toBe(proof);
     const decoded = decodeCheckpoint(checkpoint, hash, { volume, lsn: goldenSegment.lsn });
     expect(decoded).toMatchObject(await sampleCheckpoint());

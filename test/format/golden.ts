@@ -156,6 +156,7 @@ export async function sampleCheckpoint(): Promise<Checkpoint> {
   return {
     volume: sampleManifest.volume,
     features: { compatible: 0, incompatible: 0 },
+    madeUnder: 200,
     header: bytes.slice(0, decodeCommit(bytes, codecs.hash).headerLength),
     writers: [
       { lsn: 4 as Lsn, hash: someHash(24), pages: PageSet.of([1, 2, 3, 9]) },

@@ -4,7 +4,13 @@ import { describe, expect, it } from "vitest";
 import type { Lsn, PageIdx, SegmentId, TimeMs } from "../../src/base/brand.ts";
 import { PagefoldError } from "../../src/base/errors.ts";
 import { ByteWriter } from "../../src/format/bytes.ts";
-import { decodeCheckpoint, encodeCheckpoint, segmentPages } from "../../src/format/checkpoint-codec.ts";
+import {
+  CHECKPOINT_START_BYTES,
+  checkpointMadeUnder,
+  decodeCheckpoint,
+  encodeCheckpoint,
+  segmentPages,
+} from "../../src/format/checkpoint-codec.ts";
 import { decodeCommit } from "../../src/format/commit-codec.ts";
 import { decodeConfig, encodeConfig, parseSettings } from "../../src/format/config-codec.ts";
 import { decodeFloor, encodeFloor } from "../../src/format/floor-codec.ts";
@@ -51,8 +57,9 @@ describe("checkpoint", () => {
       }),
       places: fc.array(fc.integer({ min: -1, max: 3 }), { minLength: 12, maxLength: 12 }),
       known: fc.boolean(),
+      madeUnder: fc.maxSafeNat(),
     })
-    .map(({ writers, places, known }): Checkpoint => {
+    .map(({ writers, places, known, madeUnder }): Checkpoint => {
       const pagesOf = (chosen: (i: number) => boolean) =>
         PageSet.of(writers.map((_, i) => i + 1).filter((page) => chosen(page - 1)));
       const written = pagesOf((i) => writers[i]![1]);
@@ -64,7 +71,7 @@ describe("checkpoint", () => {
       const segments = [0, 1, 2, 3]
         .map((no) => placed(no, pagesOf((i) => places[i] === no).intersect(written)))
         .filter(({ pages }) => !pages.isEmpty);
-      return { ...checkpoint, writers: byLsn.filter(({ pages }) => !pages.isEmpty), segments };
+      return { ...checkpoint, madeUnder, writers: byLsn.filter(({ pages }) => !pages.isEmpty), segments };
     });
 
   it("round-trips", () => {
@@ -74,6 +81,8 @@ describe("checkpoint", () => {
       expect(decoded).toMatchObject({ volume, hash: proof, length: bytes.length });
       expect(decoded.commit.header).toEqual(header.header);
       expect(decoded.writers).toEqual(state.writers);
+      expect(decoded.madeUnder).toBe(state.madeUnder);
+      expect(checkpointMadeUnder(bytes.subarray(0, CHECKPOINT_START_BYTES), at)).toBe(state.madeUnder);
       expect(decoded.segments).toEqual(state.segments);
       for (const segment of decoded.segments) expect(segmentPages(segment)).toBe(12);
       expect(encodeCheckpoint(decoded, hash)).toEqual({ bytes, hash: proof });
@@ -84,6 +93,7 @@ describe("checkpoint", () => {
     const { bytes, hash: proof } = encodeCheckpoint(checkpoint, hash);
     expectEveryDamageNoticed(bytes, (broken) => decodeCheckpoint(broken, hash, { ...at, hash: proof }));
     expectTotal((broken) => decodeCheckpoint(broken, hash, at), [bytes]);
+    expectTotal((broken) => checkpointMadeUnder(broken, at), [bytes.subarray(0, CHECKPOINT_START_BYTES)]);
   });
 
   it("refuses what no state can be", () => {

@@ -238,7 +238,7 @@ export class LongLog {
       });
     const features = { compatible: 0, incompatible: 0 };
     const { bytes, hash } = encodeCheckpoint(
-      { volume, features, header, writers, segments: [] },
+      { volume, features, madeUnder: 0, header, writers, segments: [] },
       this.#codecs.hash,
     );
     await this.store.put(checkpointKey(volume, lsn, hash), bytes, { ifAbsent: true });

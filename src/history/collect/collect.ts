@@ -18,10 +18,11 @@ import { Protection } from "./protect.ts";
 import { SWEEP_STEPS, type SweepContext, sweepVolume } from "./sweep.ts";
 import { Sweeper, type SweepProgress, type SweptCounts, type SweptKind } from "./sweeper.ts";
 
-/** Where a collection may be cut off, in order; "complete" comes once for every LSN that needs a checkpoint. */
+/** Where a collection may be cut off, in order; "complete" comes once for every LSN that needs a checkpoint, "rewrite" where the floor is going to move. */
 export const COLLECT_STEPS = [
   "plan",
   "complete",
+  "rewrite",
   "announce",
   "raise floor",
   "raised",

@@ -5,11 +5,10 @@
 import type { Hash, Lsn } from "../../base/brand.ts";
 import { PagefoldError, throwIfAborted } from "../../base/errors.ts";
 import { type DecodedCheckpoint, decodeCheckpoint } from "../../format/checkpoint-codec.ts";
-import { checkpointKey, checkpointsPrefix, parseCheckpointKey } from "../../format/keys.ts";
+import { checkpointKey } from "../../format/keys.ts";
 import type { Floor } from "../../format/model.ts";
 import type { ReplicaContext } from "../../replicate/context.ts";
 import { placesAllOf } from "../../volume/loaded-checkpoint.ts";
-import { listedPages } from "../keep/listed-pages.ts";
 import { type SegmentName, SegmentNames } from "./segment-names.ts";
 
 type Signal = { readonly signal?: AbortSignal };
@@ -54,27 +53,6 @@ export class Protection {
     this.#writers.add(lsn);
   }
 
-  /** Also what checkpoints name that no floor does: those from an LSN on, which are opened from and inherited from all the same. */
-  async addOthers(from: Lsn): Promise<void> {
-    const { remote, replica } = this.#context;
-    const { volume } = replica.manifest;
-    for await (const entries of listedPages(remote, checkpointsPrefix(volume), this.#signal)) {
-      for (const { key } of entries) {
-        const parsed = parseCheckpointKey(key);
-        if (parsed === undefined || this.checkpoints.has(key)) continue;
-        // The newest come first.
-        if (parsed.lsn < from) {
-          this.#segments.seal();
-          return;
-        }
-        // Absent: another collection was faster.
-        const checkpoint = await this.#load({ lsn: parsed.lsn, key });
-        if (checkpoint?.hash.startsWith(parsed.hash)) this.#addNames(checkpoint);
-      }
-    }
-    this.#segments.seal();
-  }
-
   async #addFloor({ lsn: floor, checkpoints }: Pick<Floor, "lsn" | "checkpoints">): Promise<void> {
     const { volume } = this.#context.replica.manifest;
     for (const { lsn, hash } of checkpoints) {
@@ -95,18 +73,19 @@ export class Protection {
 
   /** Not learned by the volume's directory: each is looked at once, and there may be hundreds. */
   async #load({
+    lsn,
+    hash,
     key,
-    ...expect
   }: {
     readonly lsn: Lsn;
-    readonly hash?: Hash;
+    readonly hash: Hash;
     readonly key: string;
   }): Promise<DecodedCheckpoint | undefined> {
     const { replica, remote, codecs } = this.#context;
     const { volume } = replica.manifest;
     throwIfAborted(this.#signal.signal, `collecting volume ${volume}`);
     const bytes = await remote.get(key, this.#signal);
-    return bytes === undefined ? undefined : decodeCheckpoint(bytes, codecs.hash, { volume, ...expect });
+    return bytes === undefined ? undefined : decodeCheckpoint(bytes, codecs.hash, { volume, lsn, hash });
   }
 
   #addNames({ segments, volume }: DecodedCheckpoint): void {

@@ -3,7 +3,8 @@
  * sweep may be cut off anywhere, sleep for a month, or run beside another. FORMAT.md, "Collection".
  */
 import type { Lsn } from "../../base/brand.ts";
-import { throwIfAborted } from "../../base/errors.ts";
+import { isPagefoldError, throwIfAborted } from "../../base/errors.ts";
+import { CHECKPOINT_START_BYTES, checkpointMadeUnder } from "../../format/checkpoint-codec.ts";
 import {
   checkpointsPrefix,
   commitKey,
@@ -46,6 +47,9 @@ export interface SweepContext {
   readonly onSkipped: (why: string) => void;
 }
 
+/** Checkpoints that are looked into at once. */
+const AT_ONCE = 16;
+
 /** In their order; each is a place where a sweep may be cut off. */
 export const SWEEP_STEPS = [
   "sweep checkpoints",
@@ -74,9 +78,7 @@ export async function sweepVolume(
   sweep: SweepContext,
   onStep: (step: SweepStep) => Promise<void>,
 ): Promise<void> {
-  const { context, lowest, protection, signal } = sweep;
-  // Only where something may go that no floor needs is it worth reading every other checkpoint.
-  if (await anyLoose(sweep)) await protection.addOthers(lowest);
+  const { context, signal } = sweep;
   for (const step of SWEEP_STEPS) {
     throwIfAborted(signal.signal, `collecting volume ${context.replica.manifest.volume}`);
     await onStep(step);
@@ -85,22 +87,42 @@ export async function sweepVolume(
   }
 }
 
-async function sweepCheckpoints({
-  context,
-  lowest,
-  top,
-  protection,
-  sweeper,
-  signal,
-}: SweepContext): Promise<void> {
+async function sweepCheckpoints(sweep: SweepContext): Promise<void> {
+  const { context, lowest, top, protection, sweeper, signal } = sweep;
   const prefix = checkpointsPrefix(context.replica.manifest.volume);
   const start = top === undefined ? { startAfter: `${prefix}${complement(lowest)}~` } : {};
   for await (const entries of listedPages(context.remote, prefix, { ...start, ...signal })) {
-    for (const entry of entries) {
-      const named = parseCheckpointKey(entry.key);
-      if (named !== undefined && isOutside(named.lsn, lowest, top) && !protection.checkpoints.has(entry.key))
-        await sweeper.take(entry, "checkpoints");
+    const loose = entries.filter(({ key }) => {
+      const named = parseCheckpointKey(key);
+      return named !== undefined && isOutside(named.lsn, lowest, top) && !protection.checkpoints.has(key);
+    });
+    for (let from = 0; from < loose.length; from += AT_ONCE) {
+      const some = loose.slice(from, from + AT_ONCE);
+      const past = await Promise.all(some.map((entry) => isOfThePast(sweep, entry)));
+      for (const [i, entry] of some.entries()) if (past[i]) await sweeper.take(entry, "checkpoints");
     }
+  }
+}
+
+/** Whether no floor can come to name a checkpoint of a kept state any more: another may be about to write that one anew. */
+async function isOfThePast(
+  { context, top, newestFloor, signal, onSkipped }: SweepContext,
+  { key }: ListEntry,
+): Promise<boolean> {
+  const { volume } = context.replica.manifest;
+  const { lsn } = parseCheckpointKey(key)!;
+  if (top !== undefined && lsn > top) return true;
+  const bytes = await context.remote.get(key, {
+    range: { offset: 0, length: CHECKPOINT_START_BYTES },
+    ...signal,
+  });
+  try {
+    return bytes === undefined || checkpointMadeUnder(bytes, { volume, lsn }) < newestFloor;
+  } catch (error) {
+    if (isPagefoldError(error, "corrupt")) return true;
+    if (!isPagefoldError(error, "unsupported_version")) throw error;
+    onSkipped(`the checkpoint ${key} stays, as it cannot be read: ${error.message}`);
+    return false;
   }
 }
 
@@ -156,21 +178,4 @@ function isLooseCompacted({ newestFloor, protection }: SweepContext, { key }: Li
   const named = parseCompactedKey(key);
   if (named === undefined || named.n >= newestFloor) return false;
   return !protection.keeps({ kind: "compacted", number: named.n, id: named.id });
-}
-
-async function anyLoose(sweep: SweepContext): Promise<boolean> {
-  const { context, lowest, signal } = sweep;
-  const { volume } = context.replica.manifest;
-  const looseIn = async (prefix: string, isLoose: (entry: ListEntry) => boolean, startAfter?: string) => {
-    const options = { ...signal, ...(startAfter === undefined ? {} : { startAfter }) };
-    for await (const entries of listedPages(context.remote, prefix, options)) {
-      if (entries.some(isLoose)) return true;
-    }
-    return false;
-  };
-  const below = `${segmentsPrefix(volume)}${complement(lowest)}~`;
-  return (
-    (await looseIn(segmentsPrefix(volume), (entry) => isLooseSegment(sweep, entry), below)) ||
-    (await looseIn(compactedPrefix(volume), (entry) => isLooseCompacted(sweep, entry)))
-  );
 }

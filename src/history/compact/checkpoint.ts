@@ -2,15 +2,14 @@
  * Checkpoints as they are written: from a state, and from what loaded checkpoints say of where its pages lie. Nothing is copied here. A checkpoint that was
  * stored is nothing yet: it counts once a commit's header or a floor names its hash.
  */
-import type { Hash, Lsn, SegmentId } from "../../base/brand.ts";
+import type { Hash, Lsn } from "../../base/brand.ts";
 import { PagefoldError } from "../../base/errors.ts";
 import { type DecodedCheckpoint, encodeCheckpoint } from "../../format/checkpoint-codec.ts";
 import { COMMIT_PREFIX_BYTES, commitHeaderLength, decodeCommit } from "../../format/commit-codec.ts";
 import { checkpointKey, commitKey } from "../../format/keys.ts";
 import type { Checkpoint, Floor } from "../../format/model.ts";
 import type { ReplicaContext } from "../../replicate/context.ts";
-import { fetchCheckpoint, newestFloor } from "../../replicate/floor.ts";
-import type { LoadedCheckpoint } from "../../volume/loaded-checkpoint.ts";
+import { newestFloor } from "../../replicate/floor.ts";
 import { hashOf, type RemoteState } from "../../volume/remote-state.ts";
 import { Placement } from "./placement.ts";
 
@@ -30,13 +29,13 @@ export function buildCheckpoint(context: ReplicaContext, state: RemoteState, hea
   const { directory } = context.replica;
   const floor = directory.floor(directory.manifest.volume);
   const placement = new Placement(directory, state, reliable(context, floor, state.lsn));
-  return placement.checkpoint(directory, header);
+  return placement.checkpoint(directory, header, floor?.n ?? 0);
 }
 
 /**
- * Stores the checkpoint of a state and finds out whether it may be named: what it places must still be protected, whatever became of the floor
- * meanwhile. Answers undefined where it may not, or where it is larger than `maxBytes`. One that may not be named is left for a collection to find:
- * another may have written the very same bytes, and named them already.
+ * Stores the checkpoint of a state, to be named by the next header. Answers undefined where it is larger than `maxBytes`, or where the floor moved meanwhile:
+ * what it places may be going, and whoever opened from it would have to look elsewhere. That one is left for a collection to find: another may
+ * have written the very same bytes, and named them already.
  */
 export async function writeCheckpoint(
   context: ReplicaContext,
@@ -45,7 +44,7 @@ export async function writeCheckpoint(
   options: Signal & { readonly maxBytes?: number } = {},
 ): Promise<(CheckpointName & { readonly bytes: number }) | undefined> {
   const { replica, recorder, codecs } = context;
-  const before = replica.directory.floorNumber(replica.manifest.volume);
+  const before = replica.directory.floorNumber(replica.manifest.volume) ?? 0;
   const { maxBytes = Number.POSITIVE_INFINITY } = options;
   const built = buildCheckpoint(context, state, header);
   // A fragmented table takes a while to encode: seconds for millions of pages. That it is too large is told before.
@@ -56,8 +55,7 @@ export async function writeCheckpoint(
   }
   const { bytes, hash } = encoded;
   const checkpoint = await storeCheckpoint(context, built, encoded, options);
-  const floor = await newestFloor(context, options);
-  if ((floor?.n ?? 0) !== before && !(await stillProtected(context, checkpoint, floor, options))) {
+  if (((await newestFloor(context, options))?.n ?? 0) !== before) {
     recorder.count("checkpoint.overtaken");
     return undefined;
   }
@@ -84,53 +82,28 @@ export async function storeCheckpoint(
   return { ...checkpoint, hash, commit, length: bytes.length };
 }
 
-/** Whether a sweep under this floor leaves the checkpoint, and every segment that it names, alone. */
-async function stillProtected(
-  context: ReplicaContext,
-  { commit, hash, segments, volume }: DecodedCheckpoint,
-  floor: Floor | undefined,
-  options: Signal,
-): Promise<boolean> {
-  const { lsn } = commit.header;
-  if (floor === undefined || floor.checkpoints.some((each) => each.hash === hash)) return true;
-  if (lsn < floor.lsn || floor.closed === true) return false;
-  // A commit that may not be collected yet protects its own segments.
-  const inCommits = (kind: string, number: number): boolean => kind === "commit" && number >= floor.lsn;
-  const names = new Set<SegmentId>();
-  for (const { kind, number, id } of segments) if (!inCommits(kind, number)) names.add(id);
-  for (const named of [...floor.checkpoints].reverse()) {
-    if (names.size === 0) break;
-    const loaded = await fetchCheckpoint(context, { volume, ...named }, options);
-    for (const { id } of loaded?.checkpoint.segments ?? []) names.delete(id);
-  }
-  return names.size === 0;
-}
-
 /**
- * Loaded checkpoints of the volume whose places hold under a floor, those that tell most of the state at `lsn` first: the floor names them, or they
- * are at or above its LSN, where no sweep deletes any.
+ * Loaded checkpoints of the volume whose places hold under a floor, those that tell most of the state at `lsn` first: the floor names them. What others
+ * place may be swept: were it named again, a sweep that was planned before would take it away.
+ * @param also of those that the next floor will name, made under this one
  */
 export function reliable(
   { replica }: ReplicaContext,
   floor: Floor | undefined,
   lsn: Lsn,
   also: ReadonlySet<Hash> = new Set(),
-): LoadedCheckpoint[] {
+): Checkpoint[] {
   const { volume } = replica.manifest;
   const named = new Set(floor?.checkpoints.map(({ hash }) => hash));
   return [...replica.directory.checkpoints()]
     .filter(({ checkpoint }) => checkpoint.volume === volume)
-    .filter((each) => {
-      const { hash } = each.checkpoint;
-      return floor === undefined || each.lsn >= floor.lsn || named.has(hash) || also.has(hash);
-    })
+    .filter(({ checkpoint: { hash } }) => named.has(hash) || also.has(hash))
     .sort((a, b) => {
       const newer = Number(a.lsn > lsn) - Number(b.lsn > lsn);
       if (newer !== 0) return newer;
-      // Of one LSN, the floor's was made to be read from.
-      if (a.lsn === b.lsn) return Number(named.has(b.checkpoint.hash)) - Number(named.has(a.checkpoint.hash));
       return a.lsn > lsn ? a.lsn - b.lsn : b.lsn - a.lsn;
-    });
+    })
+    .map(({ checkpoint }) => checkpoint);
 }
 
 /** Prefix and header of the commit at a state's LSN, as stored: from this side where it has them. @throws `not_found` where it was collected */

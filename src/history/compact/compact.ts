@@ -212,7 +212,7 @@ class Compaction {
     let garbage = keys;
     try {
       this.#header ??= await commitHeaderOf(this.#context, this.#state, this.#options);
-      const made = placement.checkpoint(directory, this.#header);
+      const made = placement.checkpoint(directory, this.#header, floor?.n ?? 0);
       const encoded = encodeCheckpoint(made, codecs.hash);
       const { hash, bytes } = encoded;
       // One that names no segment of its own may be another's, too, who may have registered it.
@@ -294,8 +294,11 @@ function signalOf({ signal }: CompactOptions): { readonly signal?: AbortSignal }
   return signal === undefined ? {} : { signal };
 }
 
-/** Rising; of one LSN the new one alone. */
+/** Rising; of one LSN the new one alone. Above the floor it takes the place of older ones: were these named on, what it superseded would never be freed. */
 function withCheckpoint(floor: Floor | undefined, checkpoint: FloorCheckpoint): FloorCheckpoint[] {
-  const others = (floor?.checkpoints ?? []).filter(({ lsn }) => lsn !== checkpoint.lsn);
+  const lowest = floor?.lsn ?? LSN_ZERO;
+  const others = (floor?.checkpoints ?? []).filter(
+    ({ lsn }) => lsn > checkpoint.lsn || (lsn <= lowest && lsn !== checkpoint.lsn),
+  );
   return [...others, checkpoint].sort((a, b) => a.lsn - b.lsn);
 }

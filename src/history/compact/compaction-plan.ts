@@ -6,7 +6,7 @@
  * every rewrite moves a page a tier up: O(log) rewrites until it lies in a full segment. A full segment is rewritten only for what is dead in it.
  */
 import { assert } from "../../base/assert.ts";
-import type { Lsn } from "../../base/brand.ts";
+import type { Lsn, SegmentId } from "../../base/brand.ts";
 import { PageSet } from "../../format/page-set.ts";
 
 export interface PlanLimits {
@@ -142,6 +142,58 @@ export function segmentsToRewrite(
     if (tier < written || enough) for (const i of members) choose(i);
   }
   return [...chosen].sort((a, b) => a - b);
+}
+
+/** A segment as all states that are kept together read it. */
+export interface KeptSegment {
+  readonly id: SegmentId;
+  readonly held: number;
+  /** Of these, pages that some state reads here. */
+  readonly live: number;
+  /** As stored. */
+  readonly bytes: number;
+  /** The newest state that reads from it: when that one goes, so does what no newer one reads. */
+  readonly reader: Lsn;
+}
+
+/** A checkpoint of a kept state: it is written anew when a segment that it names is. */
+export interface NamingCheckpoint {
+  readonly bytes: number;
+  readonly names: ReadonlySet<SegmentId>;
+}
+
+/** What a segment less is worth: it takes a request where another would have brought the same pages along. */
+const REQUEST_BYTES = 65_536;
+
+/**
+ * Which segments of kept states are rewritten: by the same rules as those of one state, apart by their newest reader, as nothing but a reader's own pages goes
+ * into one segment. None where that frees less than the checkpoints take that name them.
+ */
+export function keptSegmentsToRewrite(
+  segments: readonly KeptSegment[],
+  checkpoints: readonly NamingCheckpoint[],
+  limits: Pick<PlanLimits, "fullPages" | "deadFraction" | "fanout">,
+): ReadonlySet<SegmentId> {
+  const byReader = new Map<Lsn, KeptSegment[]>();
+  for (const segment of segments) {
+    const group = byReader.get(segment.reader);
+    if (group === undefined) byReader.set(segment.reader, [segment]);
+    else group.push(segment);
+  }
+  const chosen = new Set<SegmentId>();
+  let freed = 0;
+  for (const group of byReader.values()) {
+    const some = segmentsToRewrite(group, 0, limits).map((i) => group[i]!);
+    const pages = some.reduce((sum, { live }) => sum + live, 0);
+    freed += (some.length - Math.ceil(pages / limits.fullPages)) * REQUEST_BYTES;
+    for (const { id, bytes, held, live } of some) {
+      chosen.add(id);
+      freed += (bytes * (held - live)) / held;
+    }
+  }
+  const rewritten = checkpoints.filter(({ names }) => [...chosen].some((id) => names.has(id)));
+  const cost = rewritten.reduce((sum, { bytes }) => sum + bytes, 0);
+  return freed > cost ? chosen : new Set();
 }
 
 function tierOf(pages: number, fanout: number): number {

@@ -22,7 +22,10 @@ import { Pace } from "./pace.ts";
 export interface CompleteOptions extends MoveSettings {
   /** Of the newest floor, under which the next is prepared; 0 where there is none. */
   readonly number: number;
-  /** Checkpoints that the floor in preparation will name, too: their segments serve here as well. Ask for LSNs in rising order. */
+  /**
+   * Checkpoints that the floor in preparation will name, too: their segments serve here as well. Ask for LSNs in falling order: then what an older state reads
+   * last lies in segments of its own, which go with it whole.
+   */
   readonly reuse?: Iterable<Hash> | undefined;
 }
 
@@ -75,7 +78,7 @@ export async function completeCheckpointAt(
       bytesWritten += moved.bytesWritten;
     }
     const header = await commitHeaderOf(context, state, { signal });
-    const made = placement.checkpoint(replica.directory, header);
+    const made = placement.checkpoint(replica.directory, header, options.number);
     const encoded = encodeCheckpoint(made, codecs.hash);
     const checkpoint = await storeCheckpoint(context, made, encoded, { signal });
     await options.onStep?.("checkpoint-written");

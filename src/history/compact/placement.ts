@@ -10,7 +10,7 @@ import { PLACES_ALL, PLACES_OWN } from "../../format/limits.ts";
 import { type Checkpoint, forkPoint, type PlacedSegment } from "../../format/model.ts";
 import { PageSet } from "../../format/page-set.ts";
 import type { CommitDirectory } from "../../volume/commit-directory.ts";
-import { type LoadedCheckpoint, placesAllOf } from "../../volume/loaded-checkpoint.ts";
+import { placesAllOf } from "../../volume/loaded-checkpoint.ts";
 import type { RemoteState } from "../../volume/remote-state.ts";
 
 type Writers = Map<Lsn, PageSet>;
@@ -31,7 +31,7 @@ export class Placement {
   #segments = new Map<SegmentId, PlacedSegment>();
 
   /** @param sources whose places hold as long as the floor that they were chosen by; the first that places a page counts */
-  constructor(directory: CommitDirectory, state: RemoteState, sources: readonly LoadedCheckpoint[]) {
+  constructor(directory: CommitDirectory, state: RemoteState, sources: readonly Checkpoint[]) {
     this.state = state;
     this.volume = directory.manifest.volume;
     this.#forkPoint = forkPoint(directory.manifest);
@@ -75,8 +75,8 @@ export class Placement {
     this.#unplaced = without(this.#unplaced, pages);
   }
 
-  /** The checkpoint of the state. @param header of its commit, as stored */
-  checkpoint(directory: CommitDirectory, header: Uint8Array): Checkpoint {
+  /** The checkpoint of the state. @param header of its commit, as stored @param madeUnder number of the floor that holds */
+  checkpoint(directory: CommitDirectory, header: Uint8Array, madeUnder: number): Checkpoint {
     const writers = [...this.#writers]
       .sort(([a], [b]) => b - a)
       .map(([lsn, pages]) => ({ lsn, hash: directory.hash(lsn), pages }));
@@ -87,6 +87,7 @@ export class Placement {
     return {
       volume: this.volume,
       features: { ...NO_FEATURES, compatible },
+      madeUnder,
       header,
       writers,
       segments: this.segments(),
@@ -104,7 +105,7 @@ export class Placement {
     return { segments: this.#segments.size, bytes, deadBytes };
   }
 
-  #inherit({ checkpoint }: LoadedCheckpoint): void {
+  #inherit(checkpoint: Checkpoint): void {
     assert(checkpoint.volume === this.volume, `a checkpoint of volume ${checkpoint.volume}`);
     if (this.#unplaced.size === 0) return;
     const agreed: PageSet[] = [];

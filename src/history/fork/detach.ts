@@ -73,8 +73,7 @@ export async function detachVolume(
       ({ lsn, until = target + 1 }) => lsn >= 1 && lsn < target && until > target,
     );
     const wanted = new Set([...keptBy(floor), ...pinned].map(({ lsn }) => lsn).filter((lsn) => lsn < target));
-    const all = [...wanted, target].sort((a, b) => a - b);
-    const { done, written } = await copyAll(context, all, options);
+    const { done, written } = await copyAll(context, [...wanted, target], options);
     bytesWritten += written;
     await options.onStep?.("copied");
     if (written === 0 && floor?.lsn === target) return { floor: target, bytesWritten, detached: attempt > 0 };
@@ -95,7 +94,10 @@ export async function detachVolume(
   );
 }
 
-/** Copies, state by state, what ancestors hold: each step registers its checkpoint with the floor that there is. */
+/**
+ * Copies, state by state, what ancestors hold: each step registers its checkpoint with the floor that there is. The newest first, as that of a newer state
+ * takes the place of older ones above the floor. Answers them with LSNs rising.
+ */
 async function copyAll(
   context: ReplicaContext,
   lsns: readonly Lsn[],
@@ -105,7 +107,7 @@ async function copyAll(
   const signal = options.signal === undefined ? {} : { signal: options.signal };
   let written = 0;
   const done: FloorCheckpoint[] = [];
-  for (const lsn of lsns) {
+  for (const lsn of [...lsns].sort((a, b) => b - a)) {
     let named = (await currentFloor(context, signal))?.checkpoints.find((each) => each.lsn === lsn);
     const loaded = named && (await fetchCheckpoint(context, { volume, ...named }, signal));
     if (named === undefined || loaded === undefined || !placesAllOf(loaded.checkpoint, false)) {
@@ -114,7 +116,7 @@ async function copyAll(
       written += (await compactVolume(context, work)).bytesWritten;
       named = (await currentFloor(context, signal))?.checkpoints.find((each) => each.lsn === lsn);
     }
-    if (named !== undefined) done.push(named);
+    if (named !== undefined) done.unshift(named);
   }
   return { done, written };
 }

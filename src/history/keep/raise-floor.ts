@@ -7,6 +7,7 @@ import { isPagefoldError, PagefoldError } from "../../base/errors.ts";
 import { type Floor, type FloorCheckpoint, forkPoint } from "../../format/model.ts";
 import type { ReplicaContext } from "../../replicate/context.ts";
 import { completeCheckpointAt } from "../compact/complete-checkpoint.ts";
+import { rewriteKept } from "../compact/rewrite-kept.ts";
 import { currentFloor, type NextFloor, raiseFloor } from "./floors.ts";
 import { LogTimes } from "./log-times.ts";
 import { listPins, type Pins } from "./pins.ts";
@@ -20,7 +21,9 @@ export interface RaiseOptions extends Signal {
   /** Whatever the retention says, only what forks pin is kept: the volume is deleted. */
   readonly onlyPins: boolean;
   readonly bytesPerSecond?: number;
-  readonly onStep: (step: "plan" | "complete" | "announce" | "raise floor" | "raised") => Promise<void>;
+  readonly onStep: (
+    step: "plan" | "complete" | "rewrite" | "announce" | "raise floor" | "raised",
+  ) => Promise<void>;
   readonly onSkipped: (why: string) => void;
 }
 
@@ -146,7 +149,7 @@ function keepsTheSame(floor: Floor | undefined, plan: RetentionPlan): boolean {
   return isSame && plan.floor === floor?.lsn;
 }
 
-/** Makes the checkpoints that the plan takes. */
+/** Makes the checkpoints that the plan takes, and keeps what they name compact. */
 async function prepare(
   context: ReplicaContext,
   floor: Floor | undefined,
@@ -155,15 +158,29 @@ async function prepare(
 ): Promise<NextFloor | "overtaken"> {
   const known = new Map(keptBy(floor).map((checkpoint) => [checkpoint.lsn, checkpoint]));
   const checkpoints: FloorCheckpoint[] = [];
-  for (const { lsn } of [...plan.kept].sort((a, b) => a.lsn - b.lsn)) {
+  for (const { lsn } of [...plan.kept].sort((a, b) => b.lsn - a.lsn)) {
     const checkpoint = known.get(lsn) ?? (await complete(context, floor, lsn, checkpoints, work));
     if (checkpoint === "overtaken") return "overtaken";
-    checkpoints.push(checkpoint);
+    checkpoints.unshift(checkpoint);
   }
   // Those above are there to open from, and stay named.
   const above = work.onlyPins ? [] : (floor?.checkpoints ?? []).filter(({ lsn }) => lsn > plan.floor);
-  checkpoints.push(...above);
-  return { lsn: plan.floor, checkpoints };
+  const next = { lsn: plan.floor, checkpoints: [...checkpoints, ...above] };
+  // Whoever announced a floor has done it.
+  return floor?.raising === true ? next : await rewrite(context, floor, next, work);
+}
+
+async function rewrite(
+  context: ReplicaContext,
+  floor: Floor | undefined,
+  next: NextFloor,
+  { onStep, onWritten, bytesPerSecond, signal }: Work,
+): Promise<NextFloor> {
+  await onStep("rewrite");
+  const options = { number: floor?.n ?? 0, bytesPerSecond, signal };
+  const { checkpoints, bytesWritten } = await rewriteKept(context, next.checkpoints, options);
+  onWritten(bytesWritten);
+  return { ...next, checkpoints };
 }
 
 /** A floor that keeps what the one before keeps, and names what was made: else that would be garbage under the next. */

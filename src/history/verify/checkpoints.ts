@@ -1,9 +1,10 @@
 /** Checkpoints that headers or a floor name, against the page table that the commits up to there come to. */
 import type { Hash, Lsn, VolumeId } from "../../base/brand.ts";
-import { PagefoldError } from "../../base/errors.ts";
+import { isPagefoldError, PagefoldError } from "../../base/errors.ts";
 import { DIGEST_BYTES } from "../../format/hash.ts";
 import { checkpointKey } from "../../format/keys.ts";
-import { loadIndexes, sourceInCheckpoint } from "../../replicate/commit-lookup.ts";
+import type { ReadIndex } from "../../format/model.ts";
+import { loadIndexes, type SegmentSource, sourceInCheckpoint } from "../../replicate/commit-lookup.ts";
 import { loadDigestAreas } from "../../replicate/digests.ts";
 import { loadCheckpoint } from "../../replicate/floor.ts";
 import { lyingIndex } from "../../replicate/frame-plan.ts";
@@ -62,15 +63,29 @@ export class CheckpointCheck {
     await this.#checkPlaces(loaded);
   }
 
+  /** Undefined where the segment was collected, as only a checkpoint names it that no floor does: readers go on to the commits. */
+  async #partsOf(
+    source: SegmentSource,
+    isKept: boolean,
+  ): Promise<{ readonly index: ReadIndex; readonly digests: Uint8Array } | undefined> {
+    const { frames } = this.#run;
+    try {
+      const index = (await this.#run.fetch(loadIndexes(frames, [source])))[0]!;
+      return { index, digests: (await this.#run.fetch(loadDigestAreas(frames, [source])))[0]! };
+    } catch (error) {
+      if (!isKept && isPagefoldError(error, "corrupt") && error.details.gone === true) return undefined;
+      throw error;
+    }
+  }
+
   /** Segments hold, of the pages that they are to be read from, what the commits wrote. */
   async #checkPlaces(loaded: LoadedCheckpoint): Promise<void> {
-    const { frames } = this.#run;
+    const { volume, hash } = loaded.checkpoint;
+    const floor = this.#run.directory.floor(volume);
+    const isKept = floor?.checkpoints.some((each) => each.hash === hash) === true;
     await this.#run.each(loaded.checkpoint.segments, async (segment) => {
       const source = sourceInCheckpoint(loaded, segment);
-      const parts = await this.#run.attempt(async () => ({
-        index: (await this.#run.fetch(loadIndexes(frames, [source])))[0]!,
-        digests: (await this.#run.fetch(loadDigestAreas(frames, [source])))[0]!,
-      }));
+      const parts = await this.#run.attempt(() => this.#partsOf(source, isKept));
       if (parts === undefined) return;
       for (const page of segment.pages) {
         const rank = parts.index.pages.rankOf(page);
@@ -81,10 +96,9 @@ export class CheckpointCheck {
         const expected = this.#memory.get(page);
         const at = rank * DIGEST_BYTES;
         if (expected === undefined || expected.every((byte, i) => byte === parts.digests[at + i])) continue;
-        const { hash } = loaded.checkpoint;
         this.#run.report(
           lie(
-            loaded.checkpoint.volume,
+            volume,
             loaded.lsn,
             hash,
             `places page ${page} in segment ${segment.id}, which holds other bytes`,

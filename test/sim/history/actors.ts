@@ -11,7 +11,7 @@ export type Plan =
   | PusherPlan
   /** Makes a fork of the state at an LSN, which it knows already. */
   | { readonly is: "forker"; readonly name: string; readonly from: number }
-  /** Raises the floor, round by round, and keeps single LSNs below it. */
+  /** Raises the floor, round by round, and keeps single LSNs below it; what it keeps there may be written anew. */
   | { readonly is: "collector"; readonly name: string; readonly rounds: readonly Round[] }
   | { readonly is: "sweeper"; readonly name: string; readonly sweeps: number }
   /** Copies the state of an LSN into a segment of its own. */
@@ -20,6 +20,8 @@ export type Plan =
 export interface Round {
   readonly to: number;
   readonly keep: readonly number[];
+  /** LSNs up to the floor that holds are copied into new segments. */
+  readonly rewrites?: boolean;
 }
 
 export interface PusherPlan {
@@ -56,13 +58,14 @@ export interface ActorState {
   readonly checkpoint?: Checkpoint;
   readonly floor?: Floor;
   readonly floors?: readonly Floor[];
+  /** Checkpoints that these name. */
+  readonly named?: readonly Checkpoint[];
   /** LSNs that still have to be made complete. */
   readonly left?: readonly number[];
   readonly made?: readonly string[];
   readonly doomed?: readonly string[];
   /** Outside of the system: what its user was told. */
   readonly acknowledged: readonly string[];
-  readonly anchored: readonly string[];
 }
 
 export interface Step {
@@ -72,7 +75,7 @@ export interface Step {
 }
 
 export function firstState(plan: Plan, log: readonly Commit[]): ActorState {
-  const state: ActorState = { at: "idle", done: 0, acknowledged: [], anchored: [] };
+  const state: ActorState = { at: "idle", done: 0, acknowledged: [] };
   if (plan.is !== "pusher") return state;
   return { ...state, base: { lsn: plan.on, id: log[plan.on - 1]!.id }, pulled: 0 };
 }

@@ -23,7 +23,10 @@ import {
 type As = (kind: string, text: string, next: World) => Step;
 type Of<Is extends Plan["is"]> = Extract<Plan, { is: Is }>;
 
-const forgets = { floor: undefined, floors: undefined, left: undefined, made: undefined, doomed: undefined };
+const forgets = {
+  ...{ floor: undefined, floors: undefined, named: undefined },
+  ...{ left: undefined, made: undefined, doomed: undefined },
+};
 const pinPrefixes = ["forks/", "restores/"] as const;
 
 /** What is listed, without a lag and, where it may, with one. */
@@ -70,7 +73,8 @@ export function* collectorSteps(
     }
     case "completing":
     case "completing more": {
-      if (state.left!.length > 0) yield* completeNext(world, i, plan.name, rules, as, stop);
+      const rewrites = round?.rewrites === true && state.at === "completing";
+      if (state.left!.length > 0) yield* completeNext(world, i, plan.name, rules, as, stop, rewrites);
       else if (rules.announces && state.at === "completing") yield* announce(world, i, as, stop);
       else yield* raise(world, i, { lsn: round!.to, checkpoints: state.made! }, rules, as, stop);
       return;
@@ -100,13 +104,18 @@ function* completeNext(
   rules: Rules,
   as: As,
   stop: (world: World) => World,
+  rewrites: boolean,
 ): Generator<Step> {
   const state = world.actors[i]!;
   const [lsn, ...left] = state.left!;
-  const known = [state.floor!, ...rules.lookup(world)]
-    .flatMap(({ checkpoints }) => checkpoints)
+  // What only an older floor names may be going.
+  const known = rules
+    .inheritsFrom(world, state.floor!)
     .find((key) => numberIn(key) === lsn && isComplete(world, key));
-  const made = known === undefined ? complete(world, lsn!, state.floor!, name, rules) : { world, key: known };
+  const anew = known === undefined || (rewrites && lsn! <= state.floor!.lsn);
+  const made = anew
+    ? complete(world, lsn!, state.floor!, name, rules, known !== undefined)
+    : { world, key: known };
   if (made === undefined) yield as("gone", `finds LSN ${lsn} gone`, stop(world));
   else {
     const all = [...state.made!, made.key].sort((a, b) => numberIn(a) - numberIn(b));
@@ -141,13 +150,14 @@ function isComplete(world: World, key: string): boolean {
   );
 }
 
-/** Copies what the floor's checkpoints place nowhere; answers a checkpoint that places every page, or undefined where something is gone. */
+/** Copies what the floor's checkpoints place nowhere, or everything; answers a checkpoint that places every page, or undefined where something is gone. */
 function complete(
   world: World,
   lsn: number,
   floor: Floor,
   name: string,
   rules: Rules,
+  all: boolean,
 ): { readonly world: World; readonly key: string } | undefined {
   const places: Checkpoint["places"] = {};
   const own = keys.compacted(floor.n, `${name}${lsn}`);
@@ -157,19 +167,24 @@ function complete(
     if (from === undefined) return undefined;
     // What lies in a segment stays there; what lies in a commit that may go is copied.
     const stays = from.startsWith("segments/") ? from : undefined;
-    const kept = placedBy(world, floor, page, writer) ?? stays;
+    const kept = all ? undefined : (placedBy(world, rules.inheritsFrom(world, floor), page, writer) ?? stays);
     if (kept === undefined && !rules.complete) continue;
     places[page] = kept ?? own;
     copied ||= kept === undefined;
   }
-  const checkpoint = { lsn, places };
+  const checkpoint = { lsn, under: floor.n, places };
   const key = keys.checkpoint(checkpoint);
   const copies = copied ? put(world, own, { is: "segment" }) : world;
   return { world: put(copies, key, { is: "checkpoint", checkpoint }), key };
 }
 
-function placedBy(world: World, floor: Floor, page: Page, writer: number): string | undefined {
-  for (const key of floor.checkpoints) {
+function placedBy(
+  world: World,
+  checkpoints: readonly string[],
+  page: Page,
+  writer: number,
+): string | undefined {
+  for (const key of checkpoints) {
     const checkpoint = checkpointAt(world, key);
     if (checkpoint === undefined || writersAt(world.log, checkpoint.lsn)[page] !== writer) continue;
     if (checkpoint.places[page] !== undefined) return checkpoint.places[page];
@@ -231,15 +246,18 @@ export function* compactorSteps(
     case "placing": {
       const own = keys.compacted(state.floor!.n, `${plan.name}${lsn}`);
       const pages = Object.keys(writersAt(world.log, lsn)) as Page[];
-      const checkpoint = { lsn, places: Object.fromEntries(pages.map((page) => [page, own])) };
+      const places = Object.fromEntries(pages.map((page) => [page, own]));
+      const checkpoint = { lsn, under: state.floor!.n, places };
       const key = keys.checkpoint(checkpoint);
       const placed = put(world, key, { is: "checkpoint", checkpoint });
       yield as("place", `puts ${key}`, become(placed, i, { at: "registering", made: [key] }));
       return;
     }
     case "registering": {
-      // What it compacted anew takes the place of the floor's own checkpoint of that LSN.
-      const others = state.floor!.checkpoints.filter((key) => numberIn(key) !== lsn);
+      // What it compacted anew takes the place of the floor's own checkpoint of that LSN, and of older ones above the floor.
+      const others = state.floor!.checkpoints.filter(
+        (key) => numberIn(key) > lsn || (numberIn(key) <= state.floor!.lsn && numberIn(key) !== lsn),
+      );
       const checkpoints = [...others, ...state.made!].sort((a, b) => numberIn(a) - numberIn(b));
       yield* raise(world, i, { lsn: state.floor!.lsn, checkpoints }, rules, as, stop);
     }
@@ -259,10 +277,25 @@ export function* sweeperSteps(world: World, i: number, plan: Of<"sweeper">, rule
       return;
     }
     case "planning": {
+      // What a floor names may be gone where it was passed meanwhile.
+      if (rules.looksAgain && newestFloor(world).n !== state.floors![0]!.n) {
+        yield as("moved", "finds that the floor has moved", become(world, i, { ...forgets, at: "idle" }));
+        return;
+      }
+      const keys = new Set(state.floors!.flatMap((floor) => floor.checkpoints));
+      const named = [...keys].filter((key) => checkpointAt(world, key) !== undefined);
+      yield as(
+        "protect",
+        `knows what ${named.join(", ")} need`,
+        become(world, i, { at: "listing", named: named.map((key) => checkpointAt(world, key)!) }),
+      );
+      return;
+    }
+    case "listing": {
       for (const { found, lagged } of listings(world, [""], true)) {
-        const doomed = rules.garbage(viewOf(world, state.floors!, found));
+        const doomed = rules.garbage(viewOf(world, state.floors!, state.named!, found));
         const next =
-          doomed.length === 0 ? stop(world) : become(world, i, { at: "deleting", doomed, floors: undefined });
+          doomed.length === 0 ? stop(world) : become(world, i, { ...forgets, at: "deleting", doomed });
         yield as(
           "doom",
           `is going to delete ${doomed.join(", ")}${lagged ? " by a listing that lags" : ""}`,
@@ -279,10 +312,14 @@ export function* sweeperSteps(world: World, i: number, plan: Of<"sweeper">, rule
   }
 }
 
-function viewOf(world: World, floors: readonly Floor[], listed: readonly string[]) {
-  const named = floors.flatMap((floor) => floor.checkpoints);
-  const checkpoints = new Map<string, Checkpoint>();
-  for (const key of [...listed, ...named]) {
+function viewOf(
+  world: World,
+  floors: readonly Floor[],
+  named: readonly Checkpoint[],
+  listed: readonly string[],
+) {
+  const checkpoints = new Map<string, Checkpoint>(named.map((each) => [keys.checkpoint(each), each]));
+  for (const key of listed) {
     const checkpoint = checkpointAt(world, key);
     if (checkpoint !== undefined) checkpoints.set(key, checkpoint);
   }

@@ -170,7 +170,7 @@ function keptComplaint(world: World, rules: Rules): string | undefined {
 }
 
 function promiseComplaint(world: World, rules: Rules): string | undefined {
-  for (const { acknowledged, anchored } of world.actors) {
+  for (const { acknowledged } of world.actors) {
     for (const pin of acknowledged) {
       if (!pin.startsWith("forks/")) continue;
       const lsn = pinnedBy(pin);
@@ -178,14 +178,6 @@ function promiseComplaint(world: World, rules: Rules): string | undefined {
       if (missing !== undefined) return `invariant 9: a fork needs ${missing}, which cannot be found`;
       if (!rules.lookup(world).some((floor) => opens(world, lsn, floor)))
         return `invariant 9: the page table of LSN ${lsn}, which a fork needs, cannot be loaded`;
-    }
-    for (const key of anchored) {
-      const checkpoint = checkpointAt(world, key);
-      if (checkpoint === undefined || checkpoint.lsn < newestFloor(world).lsn) continue;
-      for (const place of Object.values(checkpoint.places)) {
-        if (!world.objects.has(place))
-          return `invariant 8: ${key} is named by a commit, and ${place} is gone`;
-      }
     }
   }
   return undefined;

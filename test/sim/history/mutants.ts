@@ -1,7 +1,7 @@
 /** Protocols that are wrong in one way, and what a search says of them. */
 import type { PushState } from "../../../src/replicate/push-machine.ts";
 import { type Rules, realRules, type SweepView } from "./rules.ts";
-import { missingOf, newestFloor, numberIn } from "./world.ts";
+import { list, missingOf, newestFloor, numberIn } from "./world.ts";
 
 export interface Mutant {
   readonly rules: Partial<Rules>;
@@ -129,11 +129,26 @@ export const mutants: Record<string, Mutant> = {
     in: "compaction beside collection",
     finds: /is gone|table/,
   },
-  "a checkpoint that stays whatever the newer floor says": {
-    rules: { checkpointStays: () => true },
-    in: "a checkpoint written under an old floor",
-    finds: /is named by a commit, and .* is gone/,
-    long: true,
+  "a sweep that takes checkpoints that the next floor may name": {
+    rules: sweepAlso(
+      (key, { floors }) =>
+        key.startsWith("checkpoints/") &&
+        floors.every(({ lsn, checkpoints }) => numberIn(key) < lsn && !checkpoints.includes(key)),
+    ),
+    in: "kept states that are written anew",
+    finds: /which is gone/,
+  },
+  "a sweep that does not look again whether the floor has moved": {
+    rules: { looksAgain: false },
+    in: "two sweepers, one of which slept",
+    finds: /is gone/,
+  },
+  "a collector that takes over places from what no floor names": {
+    rules: {
+      inheritsFrom: (world, floor) => [...floor.checkpoints, ...list(world, "checkpoints/", false)],
+    },
+    in: "what a compaction superseded",
+    finds: /is gone/,
   },
   "readers that look at the newest floor only": {
     rules: { lookup: (world) => [newestFloor(world)] },

@@ -94,27 +94,14 @@ export function* pusherSteps(world: World, i: number, plan: PusherPlan, rules: R
       return;
     }
     case "rechecking": {
-      const checkpoint = state.checkpoint!;
-      const key = keys.checkpoint(checkpoint);
-      const floor = newestFloor(world);
-      const stays =
-        floor.n === state.floor!.n || rules.checkpointStays(checkpoint, namedBy(world, floor), floor);
-      const forgets = { at: "idle", checkpoint: undefined, floor: undefined };
-      if (stays)
-        yield as(
-          "anchor",
-          `keeps ${key}`,
-          become(world, i, { ...forgets, anchored: [...state.anchored, key] }),
-        );
+      const key = keys.checkpoint(state.checkpoint!);
+      const isNamed = newestFloor(world).n === state.floor!.n;
+      const next = become(world, i, { at: "idle", checkpoint: undefined, floor: undefined });
+      if (isNamed) yield as("anchor", `names ${key} in the next header`, next);
       // Another may have written the very same bytes, and named them: it stays until a sweep finds it.
-      else yield as("let go", `leaves ${key}`, become(world, i, forgets));
+      else yield as("let go", `leaves ${key}`, next);
     }
   }
-}
-
-/** Segments that the checkpoints of a floor name. */
-function namedBy(world: World, floor: Floor): Set<string> {
-  return new Set(floor.checkpoints.flatMap((key) => Object.values(checkpointAt(world, key)?.places ?? {})));
 }
 
 /** A checkpoint that copies nothing: places as the newest one of the floor has them, of pages that nobody wrote since. */
@@ -122,7 +109,7 @@ function inherited(world: World, lsn: number, floor: Floor): Checkpoint | undefi
   const below = floor.checkpoints
     .filter((key) => numberIn(key) <= lsn)
     .sort((a, b) => numberIn(b) - numberIn(a));
-  if (below.length === 0) return { lsn, places: {} };
+  if (below.length === 0) return { lsn, under: floor.n, places: {} };
   const from = checkpointAt(world, below[0]!);
   if (from === undefined) return undefined;
   const writers = writersAt(world.log, lsn);
@@ -131,7 +118,7 @@ function inherited(world: World, lsn: number, floor: Floor): Checkpoint | undefi
   for (const [page, place] of Object.entries(from.places) as [Page, string][]) {
     if (writers[page] === before[page]) places[page] = place;
   }
-  return { lsn, places };
+  return { lsn, under: floor.n, places };
 }
 
 function afterPin({ large }: PusherPlan): string {

@@ -42,8 +42,8 @@ export interface Rules {
   readonly goesOn: (floor: Floor, at: number) => boolean;
   /** Whether it has to replace that floor by one that announces nothing before it goes on. */
   readonly replaces: (floor: Floor) => boolean;
-  /** Whether a checkpoint that was written under one floor stays under a newer one. */
-  readonly checkpointStays: (checkpoint: Checkpoint, named: ReadonlySet<string>, floor: Floor) => boolean;
+  /** Keys of checkpoints whose places a new one may take over. */
+  readonly inheritsFrom: (world: World, floor: Floor) => readonly string[];
   /** Who finds the next floor taken starts again; a mutant makes the one after it. */
   readonly startsAgain: boolean;
   /** A floor is raised only with a checkpoint that places every page. */
@@ -57,6 +57,8 @@ export interface Rules {
   /** Whether a pin is heeded by who raises the floor to an LSN. */
   readonly heeds: (pin: string, to: number) => boolean;
   readonly sweepFloors: (world: World) => readonly Floor[];
+  /** A sweep that has looked for what floors name asks whether the newest of them still is. */
+  readonly looksAgain: boolean;
   readonly garbage: (view: SweepView) => readonly string[];
   /** Who follows the log by asking for the next commit also asks for the floor, afterwards. */
   readonly asksFloorOfHead: boolean;
@@ -69,8 +71,7 @@ export const realRules: Rules = {
   pinsFirst: true,
   goesOn: (floor, at) => keepsLsn(asFloor(floor), at as Lsn),
   replaces: ({ announces }) => announces === true,
-  checkpointStays: ({ lsn, places }, named, floor) =>
-    lsn >= floor.lsn && Object.values(places).every((place) => named.has(place)),
+  inheritsFrom: (_world, floor) => floor.checkpoints,
   startsAgain: true,
   complete: true,
   announces: true,
@@ -79,6 +80,7 @@ export const realRules: Rules = {
   // The commit that a restore makes has a checkpoint of its own once the floor is there.
   heeds: (pin, to) => pinnedBy(pin) < to && (pin.startsWith("forks/") || numberIn(pin) > to),
   sweepFloors: floorsInForce,
+  looksAgain: true,
   garbage,
   asksFloorOfHead: true,
 };
@@ -99,7 +101,7 @@ function garbage({ floors, checkpoints, commits, listed }: SweepView): string[] 
   const isProtected = (key: string) => named.has(key) || numberIn(key) >= lowest;
   const placed = new Set<string>();
   for (const [key, { places }] of checkpoints) {
-    if (isProtected(key)) for (const place of Object.values(places)) placed.add(place);
+    if (named.has(key)) for (const place of Object.values(places)) placed.add(place);
   }
   return listed.filter((key) => {
     const n = numberIn(key);
@@ -107,7 +109,7 @@ function garbage({ floors, checkpoints, commits, listed }: SweepView): string[] 
       case "commits":
         return n < lowest;
       case "checkpoints":
-        return !isProtected(key);
+        return !isProtected(key) && checkpoints.get(key)!.under < floors[0]!.n;
       case "segments":
         if (n < lowest) return !placed.has(key);
         return commits.has(n) && commits.get(n)!.segment !== key;

@@ -10,6 +10,11 @@ const collector = (name: string, ...rounds: (readonly number[])[]): Plan => ({
   name,
   rounds: rounds.map(([to, ...keep]) => ({ to: to!, keep })),
 });
+const rewriter = (name: string, to: number, ...keep: number[]): Plan => ({
+  is: "collector",
+  name,
+  rounds: [{ to, keep, rewrites: true }],
+});
 const sweeper = (name: string, sweeps = 1): Plan => ({ is: "sweeper", name, sweeps });
 const compactor = (name: string, ...at: number[]): Plan => ({ is: "compactor", name, at });
 const forker = (name: string, from: number): Plan => ({ is: "forker", name, from });
@@ -69,6 +74,16 @@ export const scenarios: Record<string, Scenario> = {
       sweeper("s"),
       pusher("p", { on: 2, pushes: 1, writes: "A", checkpoints: true }),
     ],
+  },
+  "kept states that are written anew": {
+    log: "ABaB",
+    before: [collector("c", [3, 1])],
+    actors: [rewriter("d", 4, 1, 3), sweeper("s"), sweeper("t"), forker("f", 3)],
+  },
+  "what a compaction superseded": {
+    log: "ABA",
+    before: [collector("c", [1]), compactor("j", 2)],
+    actors: [compactor("k", 3), collector("d", [2]), sweeper("s"), sweeper("t")],
   },
   "pushers that ask for the next commit": {
     log: "ABAB",

@@ -24,6 +24,8 @@ export interface Commit {
 
 export interface Checkpoint {
   readonly lsn: number;
+  /** Number of the floor that held when it was made. */
+  readonly under: number;
   /** Which segment holds a page; a page without a place is read from its writer. */
   readonly places: Partial<Record<Page, string>>;
 }
@@ -64,8 +66,8 @@ export const keys = {
   commit: (lsn: number) => `commits/${lsn}`,
   segment: (lsn: number, id: string) => `segments/${lsn}-${id}`,
   compacted: (n: number, id: string) => `compacted/${n}-${id}`,
-  checkpoint: ({ lsn, places }: Checkpoint) =>
-    `checkpoints/${lsn}-${PAGES.map((p) => places[p] ?? "").join("+")}`,
+  checkpoint: ({ lsn, under, places }: Checkpoint) =>
+    `checkpoints/${lsn}.${under}-${PAGES.map((p) => places[p] ?? "").join("+")}`,
   floor: (n: number) => `floor/${n}`,
   fork: (name: string, lsn: number) => `forks/${name}@${lsn}`,
   restore: (lsn: number, from: number) => `restores/${lsn}@${from}`,
