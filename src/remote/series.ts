@@ -4,7 +4,7 @@
  * may lag behind, is only a place to begin.
  */
 import { parseSeriesKey } from "../format/keys.ts";
-import { newestByProbing } from "./newest-by-probing.ts";
+import { probeNewest } from "./newest-by-probing.ts";
 import type { ObjectStore } from "./object-store.ts";
 
 type Signal = { readonly signal?: AbortSignal };
@@ -21,6 +21,9 @@ export interface SeriesValue {
   readonly bytes: Uint8Array;
 }
 
+/** Most have not grown since, which one request tells; those that have, by one or two: a collection makes two floors. */
+const WIDTHS = [1, 2];
+
 /**
  * The newest value, or undefined where the series is empty.
  * @param known a number that was seen, or 0: then a listing, where the store has one, says where to begin
@@ -31,20 +34,23 @@ export async function newestInSeries(
   known = 0,
   options: Signal = {},
 ): Promise<SeriesValue | undefined> {
-  const values = new Map<number, Uint8Array>();
-  const has = async (n: number): Promise<boolean> => {
-    const bytes = await store.get(series.key(n), options);
-    if (bytes !== undefined) values.set(n, bytes);
-    return bytes !== undefined;
-  };
   const start = known === 0 && store.capabilities.list ? await newestListed(store, series, options) : known;
-  // Most have not grown since: one round trip tells.
-  const [next] = await Promise.all([has(start + 1), start > 0 ? has(start) : false]);
-  const n = next ? await newestByProbing(start + 1, has) : start;
-  if (n === 0) return undefined;
-  // What was listed, or seen before, was not asked for yet.
-  const bytes = values.get(n) ?? (await store.get(series.key(n), options));
-  return bytes === undefined ? undefined : { n, bytes };
+  const [newer, bytes] = await Promise.all([
+    newerInSeries(store, series, start, options),
+    start > 0 ? store.get(series.key(start), options) : undefined,
+  ]);
+  return newer ?? (bytes && { n: start, bytes });
+}
+
+/** The newest value after `known`, which the caller has; undefined where there is none. @param known a number that was seen, or 0 */
+export async function newerInSeries(
+  store: ObjectStore,
+  series: Series,
+  known: number,
+  options: Signal = {},
+): Promise<SeriesValue | undefined> {
+  const found = await probeNewest(known, WIDTHS, (n) => store.get(series.key(n), options));
+  return found && { n: found.n, bytes: found.value };
 }
 
 /** The largest number that a listing shows; 0 for none. It may lag. */

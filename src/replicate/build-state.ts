@@ -5,20 +5,14 @@
 import { type Hash, LSN_ZERO, type Lsn, type VolumeId } from "../base/brand.ts";
 import { isPagefoldError, PagefoldError } from "../base/errors.ts";
 import type { Codecs } from "../format/codecs.ts";
-import {
-  COMMIT_PREFIX_BYTES,
-  commitHeaderLength,
-  type DecodedCommit,
-  decodeCommit,
-} from "../format/commit-codec.ts";
-import { commitKey } from "../format/keys.ts";
+import type { DecodedCommit } from "../format/commit-codec.ts";
 import { forkPoint } from "../format/model.ts";
 import type { ObjectStore } from "../remote/object-store.ts";
 import type { CommitDirectory, NamedCheckpoint } from "../volume/commit-directory.ts";
 import type { FetchPlan } from "../volume/fetch-plan.ts";
 import type { LoadedCheckpoint } from "../volume/loaded-checkpoint.ts";
 import { advance, type ChainStep, emptyState, type RemoteState, stateAt } from "../volume/remote-state.ts";
-import { fetchChain } from "./chain-fetch.ts";
+import { type CommitStart, fetchChain, fetchCommitStart } from "./chain-fetch.ts";
 import { LARGEST_PIECE_BYTES, learnListedFloor, loadCheckpoint, newestFloorOf } from "./floor.ts";
 
 /** What building a state needs; a ReplicaContext gives one. */
@@ -37,6 +31,11 @@ export interface BuildOptions {
   /** The number of the newest floor that a listing showed, where none was learned yet: it is fetched beside the header. */
   readonly floor?: number | undefined;
   readonly signal?: AbortSignal | undefined;
+}
+
+interface ReadOptions extends BuildOptions {
+  /** Of the commit that is asked for, where it was read. */
+  readonly start?: CommitStart | undefined;
 }
 
 export interface BuiltState {
@@ -83,12 +82,13 @@ export async function buildState(
     learnListedFloor(source, manifest.volume, options.floor, options),
   ]);
   if (newest === undefined) return keptState(source, lsn, options);
+  const above = { ...options, hash: newest.commit.hash, start: newest.start };
   for (const candidate of candidatesFor(source, lsn, newest.commit)) {
-    const built = await fromCheckpoint(source, candidate, lsn, { ...options, hash: newest.commit.hash });
+    const built = await fromCheckpoint(source, candidate, lsn, above);
     if (built !== undefined) return built;
   }
   try {
-    return await fromBelow(source, lsn, { ...options, hash: newest.commit.hash });
+    return await fromBelow(source, lsn, above);
   } catch (error) {
     if (!isPagefoldError(error, "not_found")) throw error;
     // Commits on the way were collected, and nothing that is known names the checkpoint that took their place.
@@ -97,7 +97,7 @@ export async function buildState(
     const floors = await Promise.all([...owners].map((each) => newestFloorOf(source, each, options)));
     const isKnown = floors.some((floor) => floor !== undefined);
     for (const candidate of isKnown ? candidatesFor(source, lsn, newest.commit) : []) {
-      const built = await fromCheckpoint(source, candidate, lsn, { ...options, hash: newest.commit.hash });
+      const built = await fromCheckpoint(source, candidate, lsn, above);
       if (built !== undefined) return built;
     }
     throw error;
@@ -162,7 +162,7 @@ async function fromCheckpoint(
   source: StateSource,
   named: NamedCheckpoint,
   lsn: Lsn,
-  { hash, signal }: BuildOptions,
+  { hash, start, signal }: ReadOptions,
 ): Promise<BuiltState | undefined> {
   const { directory, codecs, remote } = source;
   const point = forkPoint(directory.manifest);
@@ -171,7 +171,7 @@ async function fromCheckpoint(
   if (crosses) return undefined;
   const chain = fetchChain({
     ...{ store: remote, directory, codecs, signal },
-    ...{ from: { lsn: named.lsn }, to: { lsn, hash } },
+    ...{ from: { lsn: named.lsn }, to: { lsn, hash }, start },
   });
   chain.catch(() => {}); // awaited below
   const loaded = await loadOrSkip(source, named, signal);
@@ -212,25 +212,25 @@ async function loadOrSkip(
 }
 
 /** From the fork point, or from nothing. */
-async function fromBelow(source: StateSource, lsn: Lsn, { hash, signal }: BuildOptions): Promise<BuiltState> {
+async function fromBelow(
+  source: StateSource,
+  lsn: Lsn,
+  { hash, start, signal }: ReadOptions,
+): Promise<BuiltState> {
   const { directory, codecs, remote } = source;
   const { manifest } = directory;
   const fork = forkPoint(manifest);
-  const start =
+  const bottom =
     fork > 0 && lsn > fork
       ? (await buildState(source, fork, { hash: manifest.forkHash, signal })).state
       : emptyState(source.originHash, manifest.createdAt);
   const steps = await fetchChain({
-    store: remote,
-    directory,
-    codecs,
-    signal,
-    from: start,
-    to: { lsn, hash },
+    ...{ store: remote, directory, codecs, signal },
+    ...{ from: bottom, to: { lsn, hash }, start },
   });
   const last = steps.at(-1);
   if (last === undefined) throw another(source, lsn);
-  return { state: advance(start, steps), header: last.stored };
+  return { state: advance(bottom, steps), header: last.stored };
 }
 
 /** The state that a checkpoint holds. */
@@ -241,6 +241,8 @@ export function stateOfCheckpoint({ checkpoint, table }: LoadedCheckpoint): Buil
 
 interface FetchedHeader {
   readonly commit: DecodedCommit;
+  /** Where it was read just now: the way down from it need not read it again. */
+  readonly start?: CommitStart;
 }
 
 async function fetchHeader(
@@ -250,16 +252,9 @@ async function fetchHeader(
 ): Promise<FetchedHeader | undefined> {
   const known = directory.commit(lsn);
   if (known !== undefined && (hash === undefined || known.hash === hash)) return { commit: known };
-  const volume = directory.volumeOf(lsn);
-  const key = commitKey(volume, lsn);
-  const get = (length: number): Promise<Uint8Array | undefined> =>
-    remote.get(key, { range: { offset: 0, length }, ...(signal === undefined ? {} : { signal }) });
-  let bytes = await get(HEADER_GUESS);
-  if (bytes === undefined) return undefined;
-  const expect = { volume, lsn, ...(hash === undefined ? {} : { hash }) };
-  const length = bytes.length < COMMIT_PREFIX_BYTES ? 0 : commitHeaderLength(bytes, expect);
-  if (length > bytes.length) bytes = (await get(length)) ?? bytes;
-  return { commit: decodeCommit(bytes, codecs.hash, expect) };
+  const from = { store: remote, directory, codecs, signal };
+  const start = await fetchCommitStart(from, { lsn, hash }, HEADER_GUESS);
+  return start && { commit: start.commit, start };
 }
 
 function framesOf({ directory, codecs, remote }: StateSource) {

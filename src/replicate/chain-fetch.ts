@@ -5,7 +5,12 @@
 import type { Hash, Lsn } from "../base/brand.ts";
 import { PagefoldError } from "../base/errors.ts";
 import type { Codecs } from "../format/codecs.ts";
-import { COMMIT_PREFIX_BYTES, commitHeaderLength, decodeCommit } from "../format/commit-codec.ts";
+import {
+  COMMIT_PREFIX_BYTES,
+  commitHeaderLength,
+  type DecodedCommit,
+  decodeCommit,
+} from "../format/commit-codec.ts";
 import { bandInterval, type JumpStep, pathDown } from "../format/jumps.ts";
 import { commitKey, rollupKey } from "../format/keys.ts";
 import type { Rollup } from "../format/model.ts";
@@ -14,15 +19,27 @@ import type { ObjectStore } from "../remote/object-store.ts";
 import type { CommitDirectory } from "../volume/commit-directory.ts";
 import type { ChainStep } from "../volume/remote-state.ts";
 
-export interface ChainFetchOptions {
+/** Where commits are read from, and in which volume's lineage. */
+export interface CommitSource {
   readonly store: ObjectStore;
   readonly directory: CommitDirectory;
   readonly codecs: Codecs;
+  readonly signal?: AbortSignal | undefined;
+}
+
+/** A commit, and its object as far as it was read: at least the header. */
+export interface CommitStart {
+  readonly commit: DecodedCommit;
+  readonly bytes: Uint8Array;
+}
+
+export interface ChainFetchOptions extends CommitSource {
   /** The known end: where its hash is given, the log must say the same of that LSN. */
   readonly from: { readonly lsn: Lsn; readonly hash?: Hash | undefined };
   /** The newest commit of the stretch; where its hash is given, it must be that one. */
   readonly to: { readonly lsn: Lsn; readonly hash?: Hash | undefined };
-  readonly signal?: AbortSignal | undefined;
+  /** Of the newest commit, where the caller has read it: of that, only what is missing is asked for. */
+  readonly start?: CommitStart | undefined;
 }
 
 /**
@@ -43,72 +60,102 @@ export async function fetchChain(options: ChainFetchOptions): Promise<ChainStep[
   return steps.reverse();
 }
 
+/** The first bytes of a commit's object: in one request, or two where its header takes more; undefined where there is none. @throws `corrupt` */
+export async function fetchCommitStart(
+  { store, directory, codecs, signal }: CommitSource,
+  { lsn, hash }: { readonly lsn: Lsn; readonly hash?: Hash | undefined },
+  guess: number,
+): Promise<CommitStart | undefined> {
+  const volume = directory.volumeOf(lsn);
+  const expect = { volume, lsn, ...(hash === undefined ? {} : { hash }) };
+  const key = commitKey(volume, lsn);
+  let bytes = await getFrom(store, key, 0, guess, signal);
+  if (bytes === undefined) return undefined;
+  const headerLength = bytes.length >= COMMIT_PREFIX_BYTES ? commitHeaderLength(bytes, expect) : 0;
+  if (bytes.length < headerLength) bytes = await extend(store, key, bytes, headerLength, signal);
+  return { commit: decodeCommit(bytes, codecs.hash, expect), bytes };
+}
+
+/** What was read of a commit before, by the caller or for pages of it. */
+function knownStart({ directory, start }: ChainFetchOptions, lsn: Lsn): CommitStart | undefined {
+  if (start?.commit.header.lsn === lsn) return start;
+  const commit = directory.commit(lsn);
+  const bytes = commit && directory.start(commitKey(directory.volumeOf(lsn), lsn));
+  return bytes && { commit, bytes };
+}
+
 /**
  * One jump: the commit's header and so many bands; where it has fewer, or one that is stored apart is lost, the same way in smaller jumps.
  */
 async function fetchJump(options: ChainFetchOptions, jump: JumpStep): Promise<ChainStep[]> {
-  const { store, directory, codecs, signal } = options;
-  const known = directory.step(jump.lsn);
+  const { store, directory } = options;
+  const { lsn } = jump;
+  const known = directory.step(lsn);
   if (known !== undefined) {
     const bands = Math.min(jump.step, known.commit.header.bands.length);
     if (known.rollups.length > bands) return goOn(options, shorten(known, bands), jump);
   }
-  const volume = directory.volumeOf(jump.lsn);
-  const key = commitKey(volume, jump.lsn);
-  const wherefrom = { volume, lsn: jump.lsn, key };
-  let bytes = await getFrom(store, key, 0, firstGuess(options, jump), signal);
-  if (bytes === undefined) {
+  const start =
+    knownStart(options, lsn) ?? (await fetchCommitStart(options, { lsn }, firstGuess(options, jump)));
+  if (start === undefined) {
+    const volume = directory.volumeOf(lsn);
     throw new PagefoldError(
       "not_found",
-      `commit ${jump.lsn} of volume ${volume} is not in ${store.url}; fetch again, or check the store`,
-      {
-        details: wherefrom,
-      },
+      `commit ${lsn} of volume ${volume} is not in ${store.url}; fetch again, or check the store`,
+      { details: { volume, lsn, key: commitKey(volume, lsn) } },
     );
   }
-  const headerLength =
-    bytes.length >= COMMIT_PREFIX_BYTES ? commitHeaderLength(bytes, { volume, lsn: jump.lsn }) : 0;
-  if (bytes.length < headerLength) bytes = await extend(store, key, bytes, headerLength, signal);
-  const commit = decodeCommit(bytes, codecs.hash, { volume, lsn: jump.lsn });
-  const { header } = commit;
-  const own = rollupOfCommit(header, commit.hash);
+  const { commit, bytes } = start;
+  const bands = await fetchBands(options, start, jump.step);
+  const rollups = [rollupOfCommit(commit.header, commit.hash), ...bands];
+  const stored = bytes.slice(0, commit.headerLength);
+  return goOn(options, { commit, stored, from: (lsn - 2 ** bands.length) as Lsn, rollups }, jump);
+}
 
-  const wanted = header.bands.slice(0, jump.step);
+/** Its first so many bands, verified: fewer where it has fewer, or one that is stored apart is lost. */
+async function fetchBands(
+  { store, directory, codecs, signal }: CommitSource,
+  { commit, bytes: read }: CommitStart,
+  most: number,
+): Promise<Rollup[]> {
+  const { lsn } = commit.header;
+  const volume = directory.volumeOf(lsn);
+  const key = commitKey(volume, lsn);
+  const wanted = commit.header.bands.slice(0, most);
   const inline = wanted.filter((band) => !band.apart).length;
   const end = inline === 0 ? commit.headerLength : endOf(commit.bandExtents[inline - 1]!);
-  if (bytes.length < end) bytes = await extend(store, key, bytes, end, signal);
-  const apart =
+  const [bytes, apart] = await Promise.all([
+    read.length < end ? extend(store, key, read, end, signal) : read,
     inline < wanted.length
-      ? await getFrom(store, rollupKey(volume, jump.lsn), 0, Number.MAX_SAFE_INTEGER, signal)
-      : undefined;
-
-  const rollups: Rollup[] = [own];
+      ? getFrom(store, rollupKey(volume, lsn), 0, Number.MAX_SAFE_INTEGER, signal)
+      : undefined,
+  ]);
+  const rollups: Rollup[] = [];
   let apartOffset = 0;
-  for (let j = 1; j <= wanted.length; j++) {
-    const band = wanted[j - 1]!;
+  for (const [i, band] of wanted.entries()) {
     let stored: Uint8Array;
     if (band.apart) {
       if (apart === undefined || apart.length < apartOffset + band.length) break;
       stored = apart.subarray(apartOffset, apartOffset + band.length);
       apartOffset += band.length;
     } else {
-      const { offset, length } = commit.bandExtents[j - 1]!;
+      const { offset, length } = commit.bandExtents[i]!;
       stored = bytes.subarray(offset, offset + length);
     }
     if (codecs.hash.blake3(stored) !== band.hash) {
       // A rollup apart is a cache: a bad one costs smaller steps. Bands within the commit are part of the log.
       if (band.apart) break;
+      // Should what is remembered of it be damaged, the next reader asks the store again.
+      directory.forgetStart(key);
       throw new PagefoldError(
         "corrupt",
-        `band ${j} of commit ${jump.lsn} of volume ${volume} does not match its hash; run \`pagefold verify\`, or restore the object`,
-        { details: { ...wherefrom, band: j } },
+        `band ${i + 1} of commit ${lsn} of volume ${volume} does not match its hash; run \`pagefold verify\`, or restore the object`,
+        { details: { volume, lsn, key, band: i + 1 } },
       );
     }
-    rollups.push(decodeRollup(stored, bandInterval(jump.lsn, j)));
+    rollups.push(decodeRollup(stored, bandInterval(lsn, i + 1)));
   }
-  const reached = rollups.length - 1;
-  const stored = bytes.slice(0, commit.headerLength);
-  return goOn(options, { commit, stored, from: (jump.lsn - 2 ** reached) as Lsn, rollups }, jump);
+  return rollups;
 }
 
 /** What remains of a jump below where a step reached. */

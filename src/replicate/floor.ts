@@ -9,9 +9,9 @@ import type { Codecs } from "../format/codecs.ts";
 import { decodeFloor } from "../format/floor-codec.ts";
 import { checkpointKey, floorKey, floorPrefix } from "../format/keys.ts";
 import type { Floor } from "../format/model.ts";
-import { newestByProbing } from "../remote/newest-by-probing.ts";
+import { searchNewest } from "../remote/newest-by-probing.ts";
 import type { ObjectStore } from "../remote/object-store.ts";
-import { newestInSeries, newestListed, type Series } from "../remote/series.ts";
+import { newerInSeries, newestInSeries, type Series, type SeriesValue } from "../remote/series.ts";
 import type { CommitDirectory, NamedCheckpoint } from "../volume/commit-directory.ts";
 import type { FetchPlan } from "../volume/fetch-plan.ts";
 import type { LoadedCheckpoint } from "../volume/loaded-checkpoint.ts";
@@ -71,29 +71,31 @@ export async function newestFloorLsn(
     : decodeFloor(newest.bytes, codecs.hash, { volume, n: newest.n }).lsn;
 }
 
-/** The newest floor of the volume or of one of its ancestors. */
+/** The newest floor of the volume or of one of its ancestors: those after the one that is known are asked for. */
 export async function newestFloorOf(
   { directory, remote, codecs }: FloorSource,
   volume: VolumeId,
   { signal }: Options = {},
 ): Promise<Floor | undefined> {
   const options = signal === undefined ? {} : { signal };
-  const values = new Map<number, Uint8Array>();
-  const has = async (n: number): Promise<boolean> => {
-    const bytes = await remote.get(floorKey(volume, n), options);
-    if (bytes !== undefined) values.set(n, bytes);
-    return bytes !== undefined;
-  };
-  let known = directory.floorNumber(volume);
-  if (known === undefined) {
-    // A listing may lag behind; what it does not show is asked for.
-    known = remote.capabilities.list ? await newestListed(remote, floorSeries(volume), options) : 0;
-    if (known > 0) await has(known);
-  }
-  const n = (await has(known + 1)) ? await newestByProbing(known + 1, has) : known;
-  const bytes = values.get(n);
-  if (n === 0) directory.learnFloorless(volume);
-  else if (bytes !== undefined) directory.learnFloor(decodeFloor(bytes, codecs.hash, { volume, n }));
+  const series = floorSeries(volume);
+  const known = directory.floorNumber(volume);
+  const newer =
+    known === undefined
+      ? await newestInSeries(remote, series, 0, options)
+      : await newerInSeries(remote, series, known, options);
+  return learnNewer({ directory, codecs }, volume, newer);
+}
+
+/** Learns what a search for newer floors found; answers the newest that is known now. */
+function learnNewer(
+  { directory, codecs }: Pick<FloorSource, "directory" | "codecs">,
+  volume: VolumeId,
+  newer: SeriesValue | undefined,
+): Floor | undefined {
+  if (newer !== undefined)
+    directory.learnFloor(decodeFloor(newer.bytes, codecs.hash, { volume, n: newer.n }));
+  else if (directory.floorNumber(volume) === undefined) directory.learnFloorless(volume);
   return directory.floor(volume);
 }
 
@@ -130,33 +132,17 @@ export function* loadCheckpoint(
   return directory.learnCheckpoint(decodeCheckpoint(concatBytes(pieces), codecs.hash, { volume, lsn, hash }));
 }
 
-/** The newest floor of a volume as a plan: the next numbers are asked for until there is none. */
-export function* findFloor(
-  { directory, codecs }: FramePlanContext,
-  volume: VolumeId,
-): FetchPlan<Floor | undefined> {
-  const has = function* (n: number): FetchPlan<Uint8Array | undefined> {
-    const [bytes] = yield [{ key: floorKey(volume, n), offset: 0, length: FLOOR_BYTES }];
-    return bytes;
-  };
-  const known = directory.floor(volume);
-  let newest: { readonly n: number; readonly bytes: Uint8Array } | undefined;
-  let absent = Number.POSITIVE_INFINITY;
-  for (let present = known?.n ?? 0, step = 1; absent - present > 1; ) {
-    const n =
-      absent === Number.POSITIVE_INFINITY ? present + step : present + Math.floor((absent - present) / 2);
-    const bytes: Uint8Array | undefined = yield* has(n);
-    step *= 2;
-    if (bytes === undefined) absent = n;
-    else {
-      present = n;
-      newest = { n, bytes };
-    }
+/** As `newestFloorOf`, but as a plan, and one by one: a reader that missed floors may have missed many. */
+export function* findFloor(context: FramePlanContext, volume: VolumeId): FetchPlan<Floor | undefined> {
+  const search = searchNewest<Uint8Array>(context.directory.floorNumber(volume) ?? 0, [1]);
+  let step = search.next();
+  while (!step.done) {
+    step = search.next(
+      yield step.value.map((n) => ({ key: floorKey(volume, n), offset: 0, length: FLOOR_BYTES })),
+    );
   }
-  if (newest === undefined) return known;
-  const floor = decodeFloor(newest.bytes, codecs.hash, { volume, n: newest.n });
-  learnFloor(directory, floor);
-  return floor;
+  const newest = step.value;
+  return learnNewer(context, volume, newest && { n: newest.n, bytes: newest.value });
 }
 
 /** How many floors that were replaced are asked for at once. */
@@ -181,12 +167,6 @@ export function* findOlderFloors(
     for (const { lsn, hash } of oldest.checkpoints) directory.nameCheckpoint({ volume, lsn, hash });
   }
   return oldest;
-}
-
-function learnFloor(directory: FramePlanContext["directory"], floor: Floor): void {
-  directory.learnFloor(floor);
-  for (const { lsn, hash } of floor.checkpoints)
-    directory.nameCheckpoint({ volume: floor.volume, lsn, hash });
 }
 
 /** The checkpoint of a floor that a state can be opened from: the newest one up to an LSN. */

@@ -11,7 +11,7 @@ import {
   volumePrefix,
 } from "../../src/format/keys.ts";
 import { MemoryObjectStore } from "../../src/remote/memory-store.ts";
-import type { ObjectStore } from "../../src/remote/object-store.ts";
+import type { ByteRange, ObjectStore } from "../../src/remote/object-store.ts";
 import type { Volume } from "../../src/store/volume.ts";
 import { LogBuilder } from "../replicate/log-builder.ts";
 import { codecs, expectSame, openStore } from "../store/support.ts";
@@ -170,6 +170,83 @@ describe("a generated log with checkpoints", () => {
     const without = await openStore(store);
     await expectState(await without.volume(log.volume), log);
     await Promise.all([pages.close(), without.close()]);
+  });
+});
+
+/** How often each commit was asked for, in the order of the requests. */
+function commitsIn(keys: readonly string[]): Map<number, number> {
+  const times = new Map<number, number>();
+  for (const each of keys) {
+    const lsn = each.startsWith("get ") ? lsnOfCommitKey(each.slice(4)) : undefined;
+    if (lsn !== undefined) times.set(lsn, (times.get(lsn) ?? 0) + 1);
+  }
+  return times;
+}
+
+describe("what opening a generated log costs", () => {
+  it("is each commit on the way once, the newest too", async () => {
+    const store = new MemoryObjectStore();
+    const checkpointAt = (lsn: number) => lsn % 512 === 0;
+    const log = await LongLog.create({ store, codecs, pageCount: 300, pageSize: PAGE_SIZE, checkpointAt });
+    const commits = new Map([
+      // Short logs are read whole.
+      [1000, [1000, 992, 960, 896, 768, 512]],
+      [1536, [1536]],
+      [1537, [1537]],
+      [2003, [2003, 2002, 2000, 1984, 1920, 1792]],
+    ]);
+    for (const [lsn, way] of commits) {
+      await log.grow(lsn - log.lsn);
+      const counted = new CountedStore(store);
+      counted.keys = [];
+      const pages = await openStore(counted.store);
+      const opened = await counted.cost(() => pages.volume(log.volume));
+      expect(commitsIn(counted.keys)).toEqual(new Map(way.map((each) => [each, 1])));
+      // Manifest, newest commit, newest floor; the newest commit's header, where it names the checkpoint.
+      const [requests, roundTrips] = lsn < 1024 ? [3 + way.length, 2] : [4 + way.length, 3];
+      expect(opened).toMatchObject({ requests, roundTrips });
+      await expectState(opened.value, log);
+      await pages.close();
+    }
+  });
+
+  it("is no commit twice where it was read for something else, as one long ago is to be proven", async () => {
+    const store = new MemoryObjectStore();
+    const log = await LongLog.create({ store, codecs, pageCount: 300, pageSize: PAGE_SIZE });
+    await log.grow(1000);
+    const counted = new CountedStore(store);
+    const pages = await openStore(counted.store);
+    const volume = await pages.volume(log.volume);
+    counted.keys = [];
+    const past = await volume.at(700);
+    expect(commitsIn(counted.keys).get(700)).toBe(1);
+    past.close();
+    await pages.close();
+  });
+
+  it("is one request more where bands take more than was asked for, and what came is not asked for again", async () => {
+    const store = new MemoryObjectStore();
+    const checkpointAt = (lsn: number) => lsn === 1024;
+    const options = { pageCount: 20_000, pageSize: PAGE_SIZE, pagesPerCommit: 40, checkpointAt };
+    const log = await LongLog.create({ store, codecs, ...options });
+    await log.grow(1280);
+    const { bandExtents } = decodeCommit((await store.get(commitKey(log.volume, log.lsn)))!, codecs.hash);
+    const bands = bandExtents.at(-1)!;
+    const counted = new CountedStore(store);
+    const ranges: (ByteRange | undefined)[] = [];
+    const get: ObjectStore["get"] = (key, given) => {
+      if (lsnOfCommitKey(key) === log.lsn) ranges.push(given?.range);
+      return counted.store.get(key, given);
+    };
+    const pages = await openStore({ ...counted.store, get });
+    const opened = await counted.cost(() => pages.volume(log.volume));
+    expect(opened).toMatchObject({ requests: 6, roundTrips: 3 });
+    const [first, rest] = ranges as ByteRange[];
+    expect(first).toMatchObject({ offset: 0 });
+    expect(rest).toEqual({ offset: first!.length, length: bands.offset + bands.length - first!.length });
+    expect(ranges.length).toBe(2);
+    expect(opened.value.stateChecksum).toBe(log.stateChecksum);
+    await pages.close();
   });
 });
 

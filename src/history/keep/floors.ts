@@ -6,18 +6,15 @@ import type { Lsn, TimeMs } from "../../base/brand.ts";
 import { decodeFloor, encodeFloor } from "../../format/floor-codec.ts";
 import { floorKey } from "../../format/keys.ts";
 import type { Floor, FloorCheckpoint } from "../../format/model.ts";
-import { appendToSeries, newestInSeries } from "../../remote/series.ts";
+import { appendToSeries } from "../../remote/series.ts";
 import type { ReplicaContext } from "../../replicate/context.ts";
-import { floorSeries } from "../../replicate/floor.ts";
+import { floorSeries, newestFloor } from "../../replicate/floor.ts";
 
 type Signal = { readonly signal?: AbortSignal };
 
-/** The floor that holds, asked for anew; undefined where nothing was ever collected. */
-export async function currentFloor(context: ReplicaContext, options: Signal): Promise<Floor | undefined> {
-  const { replica, remote, codecs } = context;
-  const { volume } = replica.manifest;
-  const newest = await newestInSeries(remote, floorSeries(volume), 0, options);
-  return newest && decodeFloor(newest.bytes, codecs.hash, { volume, n: newest.n });
+/** The floor that holds, asked for anew by the next numbers, whatever a listing shows; undefined where nothing was ever collected. */
+export function currentFloor(context: ReplicaContext, options: Signal): Promise<Floor | undefined> {
+  return newestFloor(context, options);
 }
 
 export interface FloorsInForce {
@@ -74,7 +71,8 @@ export async function raiseFloor(
   const announced = raising === true ? { raising } : {};
   const floor: Floor = { volume, n: (before?.n ?? 0) + 1, ...announced, lsn, time, checkpoints };
   const bytes = encodeFloor(floor, codecs.hash);
-  return (await appendToSeries(remote, floorSeries(volume), { n: floor.n, bytes }, options))
-    ? floor
-    : undefined;
+  if (!(await appendToSeries(remote, floorSeries(volume), { n: floor.n, bytes }, options))) return undefined;
+  // Whoever asks for the newest next begins behind it.
+  replica.directory.learnFloor(floor);
+  return floor;
 }
