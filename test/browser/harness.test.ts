@@ -150,7 +150,7 @@ describe("the browser", () => {
     expect(processesNaming(own.profile).length).toBeGreaterThan(0);
     await own.close();
     await own.close();
-    await expect.poll(() => processesNaming(own.profile), { timeout: 15_000 }).toEqual([]);
+    await expect.poll(() => processesNaming(own.profile), { timeout: 40_000 }).toEqual([]);
     expect(existsSync(own.profile)).toBe(false);
   });
 
@@ -166,7 +166,7 @@ describe("the browser", () => {
       const before = processesNaming(child.profile).length;
       child.kill();
       expect(before).toBeGreaterThan(0);
-      await expect.poll(() => processesNaming(child.profile), { timeout: 15_000 }).toEqual([]);
+      await expect.poll(() => processesNaming(child.profile), { timeout: 40_000 }).toEqual([]);
     } finally {
       rmSync(temporary, { recursive: true, force: true, maxRetries: 5 });
     }

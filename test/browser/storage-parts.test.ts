@@ -199,7 +199,7 @@ describe("write-behind", () => {
     const files = new IdbBlockFileSystem(database);
     const cache = await files.open("pages", { expendable: true });
     cache.writeAt(0, new Uint8Array(2 * CHUNK).fill(1));
-    await expect.poll(() => database.values.has("chunk/pages/1"), { timeout: 10_000 }).toBe(true);
+    await expect.poll(() => database.values.has("chunk/pages/1")).toBe(true);
     database.capacity = database.usedBytes + CHUNK;
     cache.writeAt(2 * CHUNK, new Uint8Array(4 * CHUNK).fill(2));
     cache.flush();

@@ -14,6 +14,7 @@ import { Bindings, jsonParameter, type Parameter, textParameter } from "../../se
 import { type SqlStatement, StatementSplitter } from "../../server/cli/sql/statements.ts";
 import { TableWriter } from "../../server/cli/table.ts";
 import type { SqlValue } from "../../vfs/index.ts";
+import { testSeed } from "../local/xxh64.ts";
 
 function split(...pieces: string[]): SqlStatement[] {
   const splitter = new StatementSplitter();
@@ -76,6 +77,7 @@ describe("statements", () => {
         const pieces = ends.map((end, i) => script.slice(ends[i - 1] ?? 0, end));
         expect(split(...pieces)).toEqual(whole);
       }),
+      { seed: testSeed },
     );
   });
 

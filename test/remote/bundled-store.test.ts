@@ -9,6 +9,7 @@ import { MemoryObjectStore } from "../../src/remote/memory-store.ts";
 import type { Bundle, ObjectStore } from "../../src/remote/object-store.ts";
 import { newestInSeries } from "../../src/remote/series.ts";
 import { someId } from "../format/support.ts";
+import { testSeed } from "../local/xxh64.ts";
 import { SimRuntime } from "../sim/runtime.ts";
 
 const KEYS = ["a/1", "a/2", "a/3", "b/1"] as const;
@@ -119,6 +120,7 @@ describe("a store with bundles in front", () => {
           }
         }
       }),
+      { seed: testSeed },
     );
   });
 

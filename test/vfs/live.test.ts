@@ -149,7 +149,7 @@ overBridges("live", (bridge: Bridge) => {
       await Promise.all(watches.map((_, k) => database.exec("UPDATE n SET v = v + 1 WHERE k = ?", [k])));
     for (const watch of [...watches, sum]) {
       const final = watch === sum ? 150 : 5;
-      await expect.poll(() => watch.told.at(-1), { timeout: 10_000 }).toEqual([{ v: final }]);
+      await expect.poll(() => watch.told.at(-1)).toEqual([{ v: final }]);
       const values = watch.told.map(([row]) => Number(row?.v));
       // Only what is new is told, in order.
       expect(values).toEqual([...new Set(values)].sort((a, b) => a - b));

@@ -3,6 +3,7 @@ import fc from "fast-check";
 import { describe, expect, it } from "vitest";
 import { isPagefoldError } from "../../../src/base/errors.ts";
 import { type BundleEntry, decodeBundle, encodeBundle } from "../../../src/remote/http/bundle-codec.ts";
+import { testSeed } from "../../local/xxh64.ts";
 
 async function* chunked(bytes: Uint8Array, sizes: readonly number[]): AsyncGenerator<Uint8Array> {
   let at = 0;
@@ -57,6 +58,7 @@ describe("bundles", () => {
           expect(JSON.parse(JSON.stringify(out))).toEqual(plain);
         },
       ),
+      { seed: testSeed },
     );
   });
 
@@ -80,6 +82,7 @@ describe("bundles", () => {
         const outcome = await decoded(bytes, [7]).catch((error: unknown) => error);
         if (!Array.isArray(outcome)) expect(isPagefoldError(outcome, "corrupt", "unavailable")).toBe(true);
       }),
+      { seed: testSeed },
     );
   });
 
