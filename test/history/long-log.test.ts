@@ -224,6 +224,29 @@ describe("what opening a generated log costs", () => {
     await pages.close();
   });
 
+  it("is another request where what is remembered came damaged", async () => {
+    const store = new MemoryObjectStore();
+    const log = await LongLog.create({ store, codecs, pageCount: 3000, pageSize: PAGE_SIZE });
+    await log.grow(1000);
+    const lsn = 704 as Lsn;
+    const { bandExtents } = decodeCommit((await store.get(commitKey(log.volume, lsn)))!, codecs.hash);
+    const counted = new CountedStore(store);
+    let damaged = 0;
+    const get: ObjectStore["get"] = async (key, options) => {
+      const bytes = await counted.store.get(key, options);
+      if (bytes !== undefined && lsnOfCommitKey(key) === lsn && damaged++ === 0)
+        bytes[bandExtents[0]!.offset]! ^= 1;
+      return bytes;
+    };
+    const pages = await openStore({ ...counted.store, get });
+    const volume = await pages.volume(log.volume);
+    await expect(volume.at(lsn)).rejects.toMatchObject({ code: "corrupt", details: { lsn, band: 1 } });
+    const past = await volume.at(lsn);
+    expect(damaged).toBe(2);
+    past.close();
+    await pages.close();
+  });
+
   it("is one request more where bands take more than was asked for, and what came is not asked for again", async () => {
     const store = new MemoryObjectStore();
     const checkpointAt = (lsn: number) => lsn === 1024;
