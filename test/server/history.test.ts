@@ -18,7 +18,7 @@ import {
 import type { Checkpoint, Floor } from "../../src/format/model.ts";
 import type { MemoryObjectStore } from "../../src/remote/memory-store.ts";
 import { HOUR, MINUTE, World } from "../history/collect-world.ts";
-import { codecs, expectSame, failure, openStore } from "../store/support.ts";
+import { codecs, expectSame, failure, openStore, randomBytes } from "../store/support.ts";
 import { authenticate, bearing, EVERYTHING } from "./grants.ts";
 import { change, entriesOf, nextPush, Site, world } from "./support.ts";
 
@@ -97,6 +97,37 @@ describe("through a server", () => {
     const done = await collected();
     await done.world.expectReadable([3, 18, 20]);
     await done.world.expectGone(5);
+  });
+
+  it("what is kept is rewritten as it falls apart, by whoever may administer", async () => {
+    const made = await served(6);
+    const { world } = made;
+    const owner = await clientOf(made, EVERYTHING);
+    await owner.setRetention({ all: "1h", hourly: "6h" });
+    const before = new Map<number, string>();
+    let rewritten = 0;
+    for (let round = 0; round < 10; round++) {
+      for (let k = 0; k < 6; k++) {
+        world.runtime.advance(20 * MINUTE);
+        const content = world.states.at(-1)!.slice();
+        // What does not compress is worth being freed.
+        const bytes = randomBytes(32_768, 100 * round + k);
+        const at = ((4 * round + k) % 16) * 32_768;
+        content.set(bytes, at);
+        await owner.write(at, bytes);
+        await owner.push();
+        world.states.push(content);
+      }
+      const { kept } = await owner.collect({ graceMs: 0 });
+      const floor = await floorOf(made);
+      for (const { lsn, hash } of floor.checkpoints) {
+        if ((before.get(lsn) ?? hash) !== hash) rewritten++;
+        before.set(lsn, hash);
+      }
+      if (round % 5 === 3) await world.expectReadable([...kept.map(({ lsn }) => lsn), world.newest]);
+    }
+    expect(rewritten).toBeGreaterThan(0);
+    expect((await world.keys("compacted")).length).toBeLessThan(40);
   });
 
   it("pushes go on above a floor", async () => {
@@ -287,6 +318,7 @@ describe("what is put", () => {
         /state checksum/,
         () => ({ segments: [{ ...first!, pages: first!.pages.slice(1, first!.pages.size) }, ...others] }),
       ],
+      [/made under floor/, () => ({ madeUnder: 9 })],
       [/is not stored/, () => ({ segments: [{ ...first!, number: first!.number + 9 }, ...others] })],
       [
         /hash is not the one/,

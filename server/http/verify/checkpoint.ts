@@ -57,6 +57,10 @@ export async function checkCheckpoint(
   const decoded = decoding(what, () => decodeCheckpoint(bytes, context.codecs.hash, { volume, lsn }));
   if (!decoded.hash.startsWith(digits))
     throw lie(what, `its key is that of another: its hash is ${decoded.hash}`);
+  const floor = (await context.logs.floor(known, signal))?.n ?? 0;
+  // One of a floor to come would never be collected.
+  if (decoded.madeUnder > floor)
+    throw lie(what, `it was made under floor ${decoded.madeUnder}, and the newest is ${floor}`);
   const state = await stateAt(context, what, known, lsn, signal);
   if (state.hash !== decoded.commit.hash)
     throw lie(what, `commit ${lsn} of the log is another than the one in it`);
