@@ -3,6 +3,7 @@
  * neither does its time, whatever the clocks of those who make them say.
  */
 import type { Lsn, TimeMs } from "../../base/brand.ts";
+import { PagefoldError } from "../../base/errors.ts";
 import { decodeFloor, encodeFloor } from "../../format/floor-codec.ts";
 import { floorKey } from "../../format/keys.ts";
 import type { Floor, FloorCheckpoint } from "../../format/model.ts";
@@ -12,9 +13,27 @@ import { floorSeries, newestFloor } from "../../replicate/floor.ts";
 
 type Signal = { readonly signal?: AbortSignal };
 
-/** The floor that holds, asked for anew by the next numbers, whatever a listing shows; undefined where nothing was ever collected. */
-export function currentFloor(context: ReplicaContext, options: Signal): Promise<Floor | undefined> {
-  return newestFloor(context, options);
+/**
+ * The floor that holds, asked for anew by the next numbers, whatever a listing shows; undefined where nothing was ever collected. Nobody deletes by a floor
+ * that is only remembered.
+ * @throws `diverged` where the store has lost one that this side knows
+ */
+export async function currentFloor(context: ReplicaContext, options: Signal): Promise<Floor | undefined> {
+  const { replica, remote } = context;
+  const { volume } = replica.manifest;
+  const n = replica.directory.floorNumber(volume) ?? 0;
+  const [newest, known] = await Promise.all([
+    newestFloor(context, options),
+    n === 0 ? undefined : remote.get(floorKey(volume, n), options),
+  ]);
+  if (n > 0 && known === undefined) {
+    throw new PagefoldError(
+      "diverged",
+      `floor ${n} of volume ${volume}, which this side knows, is not in ${remote.url} any more (was the store restored from a backup?); nothing was deleted: open the store anew, and run it again`,
+      { details: { volume, key: floorKey(volume, n) } },
+    );
+  }
+  return newest;
 }
 
 export interface FloorsInForce {
