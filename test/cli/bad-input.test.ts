@@ -15,7 +15,7 @@ import {
 } from "node:fs/promises";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
-import { filesBelow, sha256, startCli, temporaryFolder, until } from "./cli.ts";
+import { objectsBelow, sha256, startCli, temporaryFolder, until } from "./cli.ts";
 import { failJson, runCli, runJson } from "./either.ts";
 import { sampleDatabase } from "./sample-database.ts";
 
@@ -46,7 +46,7 @@ describe("sql", () => {
   });
 
   it("that writes is refused with --read-only; the store is untouched", async () => {
-    const before = await filesBelow(store);
+    const before = await objectsBelow(store);
     for (const sql of [
       "DELETE FROM items",
       "CREATE TABLE t (a)",
@@ -60,7 +60,7 @@ describe("sql", () => {
         message: expect.stringMatching(/read-only/i),
       });
     }
-    expect(await filesBelow(store)).toEqual(before);
+    expect(await objectsBelow(store)).toEqual(before);
   });
 
   it("with a mistake in it names the mistake", async () => {
@@ -197,14 +197,14 @@ describe("names and stores", () => {
   });
 
   async function setModes(path: string, folders: number, files: number): Promise<void> {
-    for (const file of await filesBelow(path)) await chmod(file, files);
+    for (const file of await objectsBelow(path)) await chmod(file, files);
     execFileSync("find", [path, "-type", "d", "-exec", "chmod", folders.toString(8), "{}", "+"]);
   }
 
   it("a store of a newer format version says so", async () => {
     const newer = at("newer");
     await runJson(["import", source, "--store", newer, "--tag", "shop"]);
-    const manifest = (await filesBelow(newer)).find((file) => file.endsWith("manifest"));
+    const manifest = (await objectsBelow(newer)).find((file) => file.endsWith("manifest"));
     if (manifest === undefined) throw new Error("no manifest in the store");
     const bytes = await readFile(manifest);
     bytes[4] = 2;
@@ -224,7 +224,7 @@ describe("damage in the store", () => {
   async function damagedStore(name: string, damage: (segment: string) => Promise<void>): Promise<string> {
     const path = at(name);
     await runJson(["import", source, "--store", path, "--tag", "shop"]);
-    const files = await filesBelow(path);
+    const files = await objectsBelow(path);
     const sizes = await Promise.all(files.map(async (file) => (await stat(file)).size));
     const largest = files[sizes.indexOf(Math.max(...sizes))];
     if (largest === undefined) throw new Error("an empty store");

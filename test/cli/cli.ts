@@ -4,7 +4,7 @@ import { createHash } from "node:crypto";
 import { existsSync } from "node:fs";
 import { mkdtemp, readdir, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
-import { join } from "node:path";
+import { join, relative } from "node:path";
 import { fileURLToPath } from "node:url";
 
 export const commandFile = fileURLToPath(
@@ -97,13 +97,22 @@ export async function failJson(args: readonly string[], options: CliOptions = {}
 /** A folder for one test file, and the way to remove it. */
 export async function temporaryFolder(): Promise<{ path: string; remove(): Promise<void> }> {
   const path = await mkdtemp(join(tmpdir(), "pagefold-cli-"));
-  return { path, remove: () => rm(path, { recursive: true, force: true }) };
+  return { path, remove: () => rm(path, { recursive: true, force: true, maxRetries: 5 }) };
 }
 
 /** Every file below a folder, as paths. */
 export async function filesBelow(folder: string): Promise<string[]> {
   const entries = await readdir(folder, { recursive: true, withFileTypes: true });
   return entries.filter((entry) => entry.isFile()).map((entry) => join(entry.parentPath, entry.name));
+}
+
+/**
+ * Every object of a store in a directory, as paths, but for the hint where a log ends: that is written beside a push, which does not wait for it, and
+ * may be under way, in a temporary file, when the command has ended.
+ */
+export async function objectsBelow(store: string): Promise<string[]> {
+  const files = await filesBelow(store);
+  return files.filter((file) => !/^\.tmp\/|\/head$/.test(relative(store, file))).sort();
 }
 
 export function sha256(bytes: Uint8Array): string {

@@ -4,7 +4,7 @@ import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { onDemand, wantsMore } from "../more.ts";
 import * as processes from "./cli.ts";
-import { filesBelow, startCli, temporaryFolder, until } from "./cli.ts";
+import { objectsBelow, startCli, temporaryFolder, until } from "./cli.ts";
 import { failJson, runCli, runJson } from "./either.ts";
 
 interface SqlDocument {
@@ -110,7 +110,7 @@ describe("writing", () => {
 
   it("with --no-push and no local directory is refused before anything runs; reading is not", async () => {
     const name = await fresh("refused");
-    const before = await filesBelow(store);
+    const before = await objectsBelow(store);
     const { code, stdout, stderr } = await runCli(
       args(name, "SELECT 1; BEGIN; INSERT INTO t VALUES (3, 3); COMMIT", "--no-push"),
     );
@@ -119,7 +119,7 @@ describe("writing", () => {
     const stdin = "PRAGMA user_version = 3;";
     expect(await failJson(args(name, "--no-push"), { stdin })).toMatchObject({ exit: 2, code: "invalid" });
     expect(await rowsOf(name, "SELECT count(*) FROM t", "--no-push")).toEqual([[2]]);
-    expect(await filesBelow(store)).toEqual(before);
+    expect(await objectsBelow(store)).toEqual(before);
   });
 
   it("with --read-only is refused by SQLite; temporary tables are not", async () => {
