@@ -22,8 +22,13 @@ export { type Codecs, loadCodecs, type NativeZstd } from "./format/codecs.ts";
 export type { FrameDecoder } from "./format/frame-decoder.ts";
 export type { FrameEncoder } from "./format/frame-encoder.ts";
 export { PageSet } from "./format/page-set.ts";
-export type { CollectOptions, CollectResult, CollectStep } from "./history/collect/collect.ts";
-export type { SweepProgress, SweptCounts, SweptKind } from "./history/collect/sweeper.ts";
+export type {
+  CollectOptions,
+  CollectProgress,
+  CollectResult,
+  CollectStep,
+} from "./history/collect/collect.ts";
+export type { SweptCounts, SweptKind } from "./history/collect/sweeper.ts";
 export type { CheckpointName } from "./history/compact/checkpoint.ts";
 export type {
   CompactionPoint,

@@ -2,6 +2,7 @@
 import { describe, expect, it } from "vitest";
 import type { Lsn, SegmentId } from "../../src/base/brand.ts";
 import { type KeptSegment, keptSegmentsToRewrite } from "../../src/history/compact/compaction-plan.ts";
+import type { CollectProgress } from "../../src/index.ts";
 import { MemoryObjectStore } from "../../src/remote/memory-store.ts";
 import type { ObjectStore } from "../../src/remote/object-store.ts";
 import type { PageStore } from "../../src/store/page-store.ts";
@@ -140,7 +141,18 @@ describe("collections of a busy volume", () => {
     const ratios: number[] = [];
     for (let round = 0; round < 18; round++) {
       await busy.commit(volume, 9);
-      const { kept } = await volume.collect({ graceMs: 0 });
+      const told: CollectProgress[] = [];
+      const { kept, deleted } = await volume.collect({
+        graceMs: 0,
+        onProgress: (progress) => told.push(progress),
+      });
+      expect(told[0]).toMatchObject({ objects: 0, bytes: 0 });
+      expect(told.map(({ pagesCopied }) => pagesCopied)).toEqual(
+        told.map(({ pagesCopied }) => pagesCopied).sort((a, b) => a - b),
+      );
+      expect(told[0]!.pagesCopied).toBeGreaterThan(0);
+      const swept = Object.values(deleted).reduce((sum, count) => sum + count, 0);
+      expect(told.at(-1)!.objects).toBe(swept);
       const lsns = kept.map(({ lsn }) => lsn);
       const live = busy.versions(lsns) * PAGE;
       if (round >= 9) ratios.push((await busy.stored("compacted", "segments")) / live);

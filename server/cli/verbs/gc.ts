@@ -37,11 +37,15 @@ export const gcVerb: Verb = (program, run) => {
     .action((name: string, options: GcOptions) =>
       run(options, async (session) => {
         const store = await session.openStore(options);
-        const progress = session.progress("gc", "bytes");
+        const copying = session.progress("copying what is kept", "pages");
+        const deleting = session.progress("deleting", "bytes");
         const collected = await collect(store, name, {
           ...defined({ dryRun: options.dryRun, graceMs: options.grace, bytesPerSecond: options.rate }),
           signal: session.signal,
-          onProgress: ({ bytes }) => progress.update(bytes),
+          onProgress: ({ pagesCopied, objects, bytes }) => {
+            if (objects === 0) copying.update(pagesCopied);
+            else deleting.update(bytes);
+          },
         });
         return { json: jsonOf(collected), text: textOf(collected), talk: talkOf(collected) };
       }),

@@ -10,7 +10,7 @@ import type { ReplicaContext } from "../../replicate/context.ts";
 import { parseDuration } from "../keep/duration.ts";
 import { currentFloor, floorsInForce } from "../keep/floors.ts";
 import { type Lease, takeLease } from "../keep/lease.ts";
-import { type Raised, raiseByRetention } from "../keep/raise-floor.ts";
+import { type Raised, type RaiseOptions, raiseByRetention } from "../keep/raise-floor.ts";
 import type { Duration } from "../keep/retention.ts";
 import type { KeptLsn, RetentionPlan } from "../keep/retention-plan.ts";
 import { forecast } from "./forecast.ts";
@@ -40,7 +40,7 @@ export interface CollectOptions {
   /** What making checkpoints may read and write; default: as fast as it goes. */
   readonly bytesPerSecond?: number;
   readonly signal?: AbortSignal;
-  readonly onProgress?: (progress: SweepProgress) => void;
+  readonly onProgress?: (progress: CollectProgress) => void;
   /** Told of every object that goes, or would: there may be millions. */
   readonly onObject?: (object: { readonly key: string; readonly size: number }, kind: SweptKind) => void;
   /** Awaited before each step; what it throws ends the collection there. */
@@ -49,6 +49,11 @@ export interface CollectOptions {
   readonly onlyPins?: boolean;
   /** False: takes no lease. Default: others that want to collect or compact meanwhile are told that it is `busy`. */
   readonly lease?: boolean;
+}
+
+export interface CollectProgress extends SweepProgress {
+  /** Of what is kept; before anything is deleted. */
+  readonly pagesCopied: number;
 }
 
 export interface CollectResult {
@@ -120,12 +125,17 @@ async function collect(
     await options.onStep?.(step);
   };
   const onSkipped = (why: string) => void skipped.push(why);
-  const { raised, scope } = await prepare(context, { ...options, onSkipped }, onStep);
+  let pagesCopied = 0;
+  const onPages = (pages: number) => {
+    pagesCopied += pages;
+    options.onProgress?.({ pagesCopied, objects: 0, bytes: 0 });
+  };
+  const { raised, scope } = await prepare(context, { ...options, onSkipped, onPages }, onStep);
   const now = runtime.now();
   const sweeper = new Sweeper(context.remote, {
     dryRun: options.dryRun === true,
     ...signal,
-    ...(options.onProgress === undefined ? {} : { onProgress: options.onProgress }),
+    onProgress: (swept) => options.onProgress?.({ pagesCopied, ...swept }),
     ...(options.onObject === undefined ? {} : { onObject: options.onObject }),
     beforeBatch: beforeWork,
   });
@@ -165,16 +175,19 @@ const MOST_ATTEMPTS = 8;
 /** Makes the floor, and tells what may go. Begins again where the floor moved on meanwhile: what it names may be gone then. */
 async function prepare(
   context: ReplicaContext,
-  options: Settings & { readonly onSkipped: (why: string) => void },
+  options: Settings & Pick<RaiseOptions, "onSkipped" | "onPages">,
   onStep: (step: CollectStep) => Promise<void>,
 ): Promise<{ readonly raised: Raised; readonly scope: Scope }> {
-  const { graceMs, bytesPerSecond, onSkipped, dryRun = false, onlyPins = false } = options;
+  const { graceMs, bytesPerSecond, onSkipped, onPages, dryRun = false, onlyPins = false } = options;
   const signal = signalOf(options);
   for (let attempt = 1; ; attempt++) {
-    const pace = bytesPerSecond === undefined ? {} : { bytesPerSecond };
+    const copying = {
+      ...(bytesPerSecond === undefined ? {} : { bytesPerSecond }),
+      ...(onPages === undefined ? {} : { onPages }),
+    };
     const raised = await raiseByRetention(context, {
       ...{ dryRun, onlyPins, onStep, onSkipped },
-      ...pace,
+      ...copying,
       ...signal,
     });
     await onStep("protect");

@@ -23,6 +23,8 @@ export interface MoveSettings {
   /** Read and written, together; default: as fast as it goes. */
   readonly bytesPerSecond?: number | undefined;
   readonly signal?: AbortSignal | undefined;
+  /** Told of pages that were copied, some at a time. */
+  readonly onPages?: ((pages: number) => void) | undefined;
   /** Awaited at each of `COMPACTION_POINTS`; what it throws ends the compaction there. */
   readonly onStep?: ((point: CompactionPoint) => void | Promise<void>) | undefined;
 }

@@ -62,7 +62,8 @@ export async function completeCheckpointAt(
     let bytesWritten = 0;
     const limits = planLimits(context);
     const pace = new Pace(context.runtime, options.bytesPerSecond, signal);
-    const at = { number: options.number, classify: options.classify, pace, signal, onPages: () => {} };
+    const onPages = (pages: number) => options.onPages?.(pages);
+    const at = { number: options.number, classify: options.classify, pace, signal, onPages };
     const onSegment = () => options.onStep?.("segment-written");
     for (;;) {
       throwIfAborted(signal, "preparing a checkpoint");

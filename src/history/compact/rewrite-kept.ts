@@ -152,13 +152,14 @@ class Rewriting {
     newer: Checkpoint | undefined,
   ): Promise<{ readonly checkpoint: Checkpoint; readonly hash: Hash }> {
     const { replica, codecs } = this.#context;
-    const { number, classify, signal, onStep } = this.#options;
+    const { number, classify, signal, onStep, onPages } = this.#options;
     const placement = placementBelow(this.#context, loaded, newer);
     const doomed = placement.segments().filter(({ id }) => this.#doomed.has(id));
     const sorted = PageSet.unionAll(doomed.map(({ pages }) => pages));
     if (!sorted.isEmpty) {
       const onSegment = () => onStep?.("segment-written");
-      const at = { number, classify, pace: this.#pace, signal, onSegment, onPages: () => {} };
+      const settings = { number, classify, pace: this.#pace, signal, onSegment };
+      const at = { ...settings, onPages: (pages: number) => onPages?.(pages) };
       const moved = await movePages(this.#context, placement, { scattered: PageSet.empty, sorted }, at);
       this.#segments.push(...moved.segments.map(placedKey));
       placement.move(moved.segments);

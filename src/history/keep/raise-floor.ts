@@ -21,6 +21,8 @@ export interface RaiseOptions extends Signal {
   /** Whatever the retention says, only what forks pin is kept: the volume is deleted. */
   readonly onlyPins: boolean;
   readonly bytesPerSecond?: number;
+  /** Told of pages that were copied, some at a time. */
+  readonly onPages?: (pages: number) => void;
   readonly onStep: (
     step: "plan" | "complete" | "rewrite" | "announce" | "raise floor" | "raised",
   ) => Promise<void>;
@@ -174,10 +176,10 @@ async function rewrite(
   context: ReplicaContext,
   floor: Floor | undefined,
   next: NextFloor,
-  { onStep, onWritten, bytesPerSecond, signal }: Work,
+  { onStep, onWritten, onPages, bytesPerSecond, signal }: Work,
 ): Promise<NextFloor> {
   await onStep("rewrite");
-  const options = { number: floor?.n ?? 0, bytesPerSecond, signal };
+  const options = { number: floor?.n ?? 0, onPages, bytesPerSecond, signal };
   const { checkpoints, bytesWritten } = await rewriteKept(context, next.checkpoints, options);
   onWritten(bytesWritten);
   return { ...next, checkpoints };
@@ -200,11 +202,11 @@ async function complete(
   options: Work,
 ): Promise<FloorCheckpoint | "overtaken"> {
   await options.onStep("complete");
-  const { bytesPerSecond, signal } = options;
+  const { onPages, bytesPerSecond, signal } = options;
   try {
     const number = floor?.n ?? 0;
     const reuse = made.map(({ hash }) => hash);
-    const work = { number, reuse, bytesPerSecond, signal };
+    const work = { number, reuse, onPages, bytesPerSecond, signal };
     const { time, hash, bytesWritten } = await completeCheckpointAt(context, lsn, work);
     options.onWritten(bytesWritten);
     return { lsn, time, hash };
