@@ -65,20 +65,10 @@ export const scenarios: Record<string, Scenario> = {
     log: "aB",
     actors: [collector("c", [2]), compactor("k", 2), sweeper("s"), sweeper("t")],
   },
-  "a checkpoint written under an old floor": {
-    log: "AB",
-    before: [collector("c", [2])],
-    actors: [
-      collector("d", [3]),
-      compactor("k", 3),
-      sweeper("s"),
-      pusher("p", { on: 2, pushes: 1, writes: "A", checkpoints: true }),
-    ],
-  },
   "kept states that are written anew": {
     log: "ABaB",
     before: [collector("c", [3, 1])],
-    actors: [rewriter("d", 4, 1, 3), sweeper("s"), sweeper("t"), forker("f", 3)],
+    actors: [rewriter("d", 4, 1, 3), sweeper("s"), sweeper("t")],
   },
   "what a compaction superseded": {
     log: "ABA",
@@ -119,6 +109,21 @@ export const more: Record<string, Scenario> = {
   "a late pin": {
     log: "ABBA",
     actors: [collector("c", [3]), collector("d", [4]), sweeper("s"), forker("f", 2)],
+  },
+  "a checkpoint written under an old floor": {
+    log: "AB",
+    before: [collector("c", [2])],
+    actors: [
+      collector("d", [3]),
+      compactor("k", 3),
+      sweeper("s"),
+      pusher("p", { on: 2, pushes: 1, writes: "A", checkpoints: true }),
+    ],
+  },
+  "kept states that are written anew, and forked": {
+    log: "ABaB",
+    before: [collector("c", [3, 1])],
+    actors: [rewriter("d", 4, 1, 3), sweeper("s"), sweeper("t"), forker("f", 3)],
   },
   "a pusher at the head, twice": {
     log: "ABa",
