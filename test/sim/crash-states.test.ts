@@ -268,7 +268,7 @@ async function enumerate(seed: number, workload: Workload, tally: Tally): Promis
     for (const crash of crashesOf(workload, disk, all, random)) {
       tally.crashes++;
       if (crash.lateAt !== undefined) tally.late++;
-      const twice = tally.crashes % 50 === 0;
+      const twice = tally.crashes % (wantsMore ? 50 : 100) === 0;
       try {
         const remote = await remoteOf(workload, crash);
         const files = disk.files.clone();

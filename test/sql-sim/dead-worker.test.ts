@@ -33,7 +33,18 @@ const ENDED = {
   message: expect.stringMatching(/ended unexpectedly; open the database again/),
 };
 
+/** Copies of a store with the bank and of a local directory on it, which are made once. */
 async function founded(): Promise<{ store: MemoryObjectStore; local: { path: string } }> {
+  founding ??= found();
+  const { store, local } = await founding;
+  const copy = { path: temporary() };
+  fs.cpSync(local.path, copy.path, { recursive: true });
+  return { store: store.clone(), local: copy };
+}
+
+let founding: ReturnType<typeof found> | undefined;
+
+async function found(): Promise<{ store: MemoryObjectStore; local: { path: string } }> {
   const store = new MemoryObjectStore();
   const local = { path: temporary() };
   const database = await Database.open(store, "bank", { create: true, local, workerUrl });

@@ -2,6 +2,7 @@
  * Processes that run SQL, killed by SIGKILL at random moments, on real files: the next process finds exactly what was acknowledged, or that and
  * what was under way. PAGEFOLD_TEST_KILLS says how often each kind is killed.
  */
+import * as fs from "node:fs";
 import * as path from "node:path";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { openStore } from "../../src/node/index.ts";
@@ -29,8 +30,17 @@ beforeAll(async () => {
 });
 afterAll(removeTemporary);
 
-/** A store with the bank, and a second volume that only counts. */
+/** A store with the bank, and a second volume that only counts: a copy of one that is made once. */
 async function founded(): Promise<string> {
+  founding ??= found();
+  const store = path.join(temporary(), "store");
+  fs.cpSync(await founding, store, { recursive: true });
+  return store;
+}
+
+let founding: Promise<string> | undefined;
+
+async function found(): Promise<string> {
   const store = path.join(temporary(), "store");
   const schemas = [
     ["bank", HISTORY_SCHEMA],
