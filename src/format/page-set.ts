@@ -4,6 +4,7 @@
  */
 import { assert } from "../base/assert.ts";
 import { MAX_PAGE_COUNT, type PageIdx } from "../base/brand.ts";
+import { PageBits } from "./page-bits.ts";
 
 /** An inclusive run of page indexes. */
 export interface PageRun {
@@ -33,12 +34,18 @@ export class PageSet implements Iterable<PageIdx> {
     return new PageSetBuilder().addRun(first, last).build();
   }
 
-  /** The union of any number of sets. O(runs · log runs), whatever the number of sets. */
+  /** The union of any number of sets. O(runs · log runs) at most, whatever the number of sets. */
   static unionAll(sets: readonly PageSet[]): PageSet {
     if (sets.length === 0) return PageSet.empty;
     if (sets.length === 1) return sets[0]!;
-    const { firsts, lasts } = sortedBounds(sets);
     const builder = new PageSetBuilder();
+    const bits = bitsFor(sets);
+    if (bits !== undefined) {
+      for (const set of sets) set.#markIn(bits);
+      bits.forEachRun((first, last) => builder.mergeRun(first, last));
+      return builder.build();
+    }
+    const { firsts, lasts } = sortedBounds(sets);
     // A sweep: where as many runs have ended as have begun, a run of the union ends.
     let start = 0;
     for (let i = 0; i < firsts.length; i++) {
@@ -49,8 +56,10 @@ export class PageSet implements Iterable<PageIdx> {
     return builder.build();
   }
 
-  /** Whether no page is in two of the sets. O(runs · log runs), whatever the number of sets. */
+  /** Whether no page is in two of the sets. O(runs · log runs) at most, whatever the number of sets. */
   static areDisjoint(sets: readonly PageSet[]): boolean {
+    const bits = bitsFor(sets);
+    if (bits !== undefined) return sets.every((set) => !set.#markIn(bits));
     const { firsts, lasts } = sortedBounds(sets);
     for (let i = 1; i < firsts.length; i++) if (firsts[i]! <= lasts[i - 1]!) return false;
     return true;
@@ -67,6 +76,14 @@ export class PageSet implements Iterable<PageIdx> {
   /** @internal Used by the builder, which upholds the invariant of the bounds. */
   static fromBounds(bounds: Uint32Array): PageSet {
     return bounds.length === 0 ? PageSet.empty : new PageSet(bounds);
+  }
+
+  /** Whether any of the pages was marked before. */
+  #markIn(bits: PageBits): boolean {
+    const bounds = this.#bounds;
+    let before = false;
+    for (let i = 0; i < bounds.length; i += 2) before = bits.mark(bounds[i]!, bounds[i + 1]!) || before;
+    return before;
   }
 
   get isEmpty(): boolean {
@@ -278,6 +295,23 @@ function skipRunsBefore(bounds: Uint32Array, from: number, page: number): number
     else high = middle;
   }
   return low;
+}
+
+/** A run and what is worth as much: words of bits that are walked instead. */
+const WORDS_PER_RUN = 2;
+
+/** Where the runs are many for the stretch of pages that they lie in: a bit for each page of it. */
+function bitsFor(sets: readonly PageSet[]): PageBits | undefined {
+  let runs = 0;
+  let first = Number.POSITIVE_INFINITY;
+  let last = 0;
+  for (const set of sets) {
+    if (set.isEmpty) continue;
+    runs += set.runCount;
+    first = Math.min(first, set.first!);
+    last = Math.max(last, set.last!);
+  }
+  return runs > 0 && last - first < 32 * WORDS_PER_RUN * runs ? new PageBits(first, last) : undefined;
 }
 
 /** First and last pages of all runs, each in ascending order: the i-th last is where the i-th of the runs to end ends. */

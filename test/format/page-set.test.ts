@@ -48,6 +48,35 @@ describe("page sets against a plain Set", () => {
     });
   });
 
+  it("unionAll and disjointness, whether the runs lie close or far apart", () => {
+    const runs = fc.array(fc.tuple(fc.nat(3000), fc.nat(80)), { maxLength: 40 });
+    const far = fc.constantFrom(0, 10_000_000, MAX_PAGE_COUNT - 3100);
+    property(
+      fc.tuple(fc.array(runs, { maxLength: 5 }), far),
+      ([drawn, offset]) => {
+        const sets = drawn.map((each, i) => {
+          const builder = new PageSetBuilder();
+          // Every other set far away from the rest.
+          const base = i % 2 === 0 ? 1 : 1 + offset;
+          let last = 0;
+          for (const [at, length] of [...each].sort(([a], [b]) => a - b)) {
+            if (base + at <= last) continue;
+            last = base + at + length;
+            builder.addRun(base + at, last);
+          }
+          return builder.build();
+        });
+        const plain = new Set(sets.flatMap((set) => [...set]));
+        const union = PageSet.unionAll(sets);
+        expect([...union]).toEqual(sorted(plain));
+        expect(union.equals(PageSet.of(plain))).toBe(true);
+        const total = sets.reduce((sum, set) => sum + set.size, 0);
+        expect(PageSet.areDisjoint(sets)).toBe(total === plain.size);
+      },
+      300,
+    );
+  });
+
   it("has, rankOf, at, slice, runs", () => {
     property(fc.tuple(smallPageSet(), fc.nat(70), fc.nat(70)), ([set, x, y]) => {
       const pages = [...set];
