@@ -4,6 +4,7 @@
  * module's suite, all on one loaded page. Where no Chromium can run, each test is skipped with the reason.
  */
 import { afterAll, describe, it } from "vitest";
+import { onDemand } from "../more.ts";
 import { type Bundle, bundle } from "./bundle.ts";
 import type { Chromium, WatchedPage } from "./chromium.ts";
 import { collectCases, type PageSuite } from "./pages/cases.ts";
@@ -232,13 +233,14 @@ export function pageSuite(
   browser: BrowserSite,
   module: string,
   suite: PageSuite,
-  options: RunOptions = {},
+  options: RunOptions & { readonly isRare?: (name: string) => boolean } = {},
 ): void {
   const { where = "page" } = options;
   describe(`in a ${where}`, () => {
     let tab: Tab | undefined;
     for (const { name } of collectCases(suite)) {
       it(name, async (context) => {
+        if (options.isRare?.(name)) onDemand(context);
         if (tab?.broken) {
           await tab.close();
           tab = undefined;

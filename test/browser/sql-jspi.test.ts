@@ -8,5 +8,8 @@ const browser = useBrowser({ pages: ["sql"], scripts: sqlScripts });
 
 beforeAll(async () => serveSqlCases(await browser.site()));
 
+/** What takes long and goes the same way on either thread. */
+const long = /invariant 10|in the middle of a (query|change) |fault all at once/;
+
 for (const run of sql.runs.filter(({ bridge }) => bridge === "jspi"))
-  pageSuite(browser, "sql", sql.suiteOf(run));
+  pageSuite(browser, "sql", sql.suiteOf(run), { isRare: (name) => !run.worker && long.test(name) });

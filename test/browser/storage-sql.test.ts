@@ -62,7 +62,9 @@ async function pushed(space: string, sql: string): Promise<unknown[][]> {
 
 for (const kind of ["opfs", "indexeddb"] as const) {
   describe(`local state in ${kind}`, () => {
+    // Like those of open-database.test.ts, but over a store of the page's own.
     it("survives a reload: unpushed commits are there, and are pushed then", async (context) => {
+      if (kind === "indexeddb") onDemand(context);
       const { tab, page, space, opening, status } = await tabWithRows(context, kind);
       expect(status.storage).toBe(kind);
       const sql = "INSERT INTO t(b) VALUES ('not pushed'), ('neither')";
@@ -78,7 +80,7 @@ for (const kind of ["opfs", "indexeddb"] as const) {
     });
 
     it("keeps pages over a close: what was read once is read without a request", async (context) => {
-      if (kind === "indexeddb") onDemand(context);
+      onDemand(context);
       const { tab, page, space, opening } = await tabWithRows(context, kind);
       await page.query({ sql: "SELECT sum(length(b)) FROM t" });
       expect(await page.close()).toBeNull();
@@ -92,7 +94,7 @@ for (const kind of ["opfs", "indexeddb"] as const) {
     });
 
     it("works offline, also after a reload, and pushes when the store is back", async (context) => {
-      if (kind === "indexeddb") onDemand(context);
+      onDemand(context);
       const { tab, page, space, opening } = await tabWithRows(context, kind);
       await page.query({ sql: "SELECT sum(length(b)) FROM t" });
       const backOnline = goOffline(await browser.site(), space);

@@ -173,8 +173,9 @@ describe("invariants 2, 3 and 11 under kill -9", () => {
   }, 240_000);
 
   it("one process that imports", async () => {
-    const rounds = wantsMore ? 8 : 3;
+    const rounds = wantsMore ? 8 : 2;
     const size = 3_000_000;
+    let kills = 0;
     let inImport = 0;
     let imports = 0;
     await Promise.all(
@@ -185,7 +186,9 @@ describe("invariants 2, 3 and 11 under kill -9", () => {
         const file = path.join(directory, "source");
         const local = temporary();
         let acknowledged = -1;
-        for (let round = 0; round < rounds; round++) {
+        // Where a kill hits is chance: so many rounds, and more for as long as hardly any has hit an import.
+        for (let round = 0; round < rounds || (inImport < rounds && round < 40); round++) {
+          kills++;
           const args = [importChild, packageEntry, store, local, file, `${size}`] as const;
           const lines = await killAfter(random() * 200, "importing ", ...args);
           const done = said(lines, "imported");
@@ -210,8 +213,8 @@ describe("invariants 2, 3 and 11 under kill -9", () => {
         await checkStore(store);
       }),
     );
-    console.log(`${2 * rounds} kills: ${inImport} within an import, ${imports} imports acknowledged`);
-    expect(inImport).toBeGreaterThan(rounds / 2);
+    console.log(`${kills} kills: ${inImport} within an import, ${imports} imports acknowledged`);
+    expect(inImport).toBeGreaterThanOrEqual(rounds);
   }, 240_000);
 
   it("the command that imports", async (context) => {

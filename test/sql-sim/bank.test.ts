@@ -4,6 +4,7 @@
  */
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { seededRandom, testSeed } from "../local/xxh64.ts";
+import { wantsMore } from "../more.ts";
 import { removeTemporary } from "../node/block-child.ts";
 import { bundleWorker } from "../vfs/bundle.ts";
 import { checkBank, pageHashes } from "./bank.ts";
@@ -12,7 +13,7 @@ import { runSteps } from "./steps.ts";
 import type { Teller } from "./teller.ts";
 import { transfers } from "./transaction-steps.ts";
 
-const STEPS = Number(process.env.PAGEFOLD_TEST_STEPS ?? 24);
+const STEPS = Number(process.env.PAGEFOLD_TEST_STEPS ?? (wantsMore ? 24 : 16));
 let workerUrl: URL;
 
 beforeAll(async () => {
