@@ -81,7 +81,8 @@ describe("cut off", () => {
       );
       const left = await Promise.all(FOLDERS.map(async (folder) => (await cut.keys(folder)).length));
       // A checkpoint that was made before the crash is made again, and its segments are garbage of the next floor.
-      if (!["complete", "rewrite", "announce", "raise floor"].includes(step)) expect(left, step).toEqual(expected);
+      if (!["complete", "rewrite", "announce", "raise floor"].includes(step))
+        expect(left, step).toEqual(expected);
     }
   });
 
