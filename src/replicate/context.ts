@@ -62,6 +62,8 @@ export interface ReplicaContext {
   checkpoint?: { readonly lsn: Lsn; readonly hash: Hash };
   /** What is under way in the background after a push: it must have ended before the store is closed. */
   background?: { readonly done: Promise<void>; abort(): void };
+  /** The hint of a push that is being written, for readers who cannot list: a store is closed when it is there. */
+  hinting?: Promise<void>;
   onCommit(event: CommitEvent): void;
   /** After a push was acknowledged. */
   onPushed?(commit: FinishedCommit): void;

@@ -297,7 +297,7 @@ function finish(context: ReplicaContext, result: "won" | "lost" | "refused", fai
     context.confirmed = true;
     context.onStatus();
     const isFirst = intent.lsn === forkPoint(replica.manifest) + 1;
-    if (intent.lsn % HINT_EVERY === 0 || isFirst) void hint(context, intent.lsn);
+    if (intent.lsn % HINT_EVERY === 0 || isFirst) context.hinting = hint(context, intent.lsn);
     return { result: "won" };
   }
   log.endPush(replica, outcome);
@@ -324,7 +324,9 @@ function divergedError(context: ReplicaContext, lsn: Lsn, result: "won" | "lost"
   );
 }
 
+/** After the one before, so that an older one does not come last. */
 async function hint(context: ReplicaContext, lsn: Lsn): Promise<void> {
+  await context.hinting;
   try {
     await writeHint(context.remote, context.replica.manifest.volume, lsn);
   } catch {

@@ -225,7 +225,8 @@ export class FollowedVolumes {
     for (const volume of this.#volumes.values()) (await volume).markClosed();
     const background = [...this.#contexts.values()].flatMap((context) => context.background ?? []);
     for (const { abort } of background) abort();
-    await Promise.all(background.map(({ done }) => done));
+    const hints = [...this.#contexts.values()].map(({ hinting }) => hinting);
+    await Promise.all([...background.map(({ done }) => done), ...hints]);
     for (const cache of this.#caches.values()) await (await cache).close();
   }
 }

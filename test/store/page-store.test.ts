@@ -2,7 +2,7 @@
 import { describe, expect, it } from "vitest";
 import { PagefoldError } from "../../src/base/errors.ts";
 import { stateChecksumToText } from "../../src/format/checksum.ts";
-import { manifestKey } from "../../src/format/keys.ts";
+import { headKey, manifestKey } from "../../src/format/keys.ts";
 import { MemoryBlockFileSystem } from "../../src/local/memory-block-file.ts";
 import { MemoryObjectStore } from "../../src/remote/memory-store.ts";
 import type { ObjectStore } from "../../src/remote/object-store.ts";
@@ -257,5 +257,33 @@ describe("closing", () => {
     const other = await openStore(broken, { local });
     await failure(other.close(), "unavailable");
     expect(released).toBe(2);
+  });
+
+  it("waits for what is still written for a push that was acknowledged", async () => {
+    const objects = new MemoryObjectStore();
+    let proceed = (): void => {};
+    const held = new Promise<void>((resolve) => {
+      proceed = resolve;
+    });
+    const slow: ObjectStore = {
+      ...pluggable(objects).store,
+      put: async (key, body, options) => {
+        if (key.endsWith("/head")) await held;
+        return objects.put(key, body, options);
+      },
+    };
+    const store = await openStore(slow);
+    const volume = await store.createVolume({ pageSize: PAGE });
+    await volume.write(0, textBytes(PAGE, 1));
+    await volume.push();
+    let closed = false;
+    const closing = store.close().then(() => {
+      closed = true;
+    });
+    for (let turn = 0; turn < 100; turn++) await Promise.resolve();
+    expect(closed).toBe(false);
+    proceed();
+    await closing;
+    expect(await objects.get(headKey(volume.id))).toBeDefined();
   });
 });
