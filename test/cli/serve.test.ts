@@ -8,6 +8,7 @@ import { flagOf, settingNames } from "../../server/http/ops/settings.ts";
 import { onDemand } from "../more.ts";
 import { fauxqsCredentials, type S3Server, startFauxqs } from "../node/fauxqs.ts";
 import { TinyS3 } from "../node/tiny-s3.ts";
+import { randomBytes as incompressible, testSeed } from "../store/support.ts";
 import * as processes from "./cli.ts";
 import { type CliResult, objectsBelow, sha256, temporaryFolder } from "./cli.ts";
 import { failJson, runCli, runJson } from "./either.ts";
@@ -185,7 +186,7 @@ describe("over a directory", () => {
 
   it("what anybody may read shared caches may keep, what a token shows they may not", async () => {
     const store = at("large");
-    await writeFile(at("large.bin"), randomBytes(2_000_000));
+    await writeFile(at("large.bin"), incompressible(2_000_000, testSeed));
     await runJson(["import", at("large.bin"), "--tag", "shop", "--store", store]);
     const keys = (await objectsBelow(store)).map((file) => relative(store, file));
     const key = keys.find((name) => name.includes("/segments/"));
@@ -205,7 +206,9 @@ describe("over a directory", () => {
       );
     }
     const write = ["write", "shop", "--offset", "0", "--store", url];
-    expect(await failJson(write, { stdin: "x" })).toMatchObject({ code: "forbidden" });
+    expect(await failJson(write, { stdin: "not what was there before" })).toMatchObject({
+      code: "forbidden",
+    });
     expect((await stop()).code).toBe(0);
   });
 
